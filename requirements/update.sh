@@ -1,0 +1,12 @@
+#!/bin/sh
+# Makes the lock files anew from pyproject.toml. They name versions and hashes, never addresses.
+set -eu
+cd "$(dirname "$0")/.."
+lock() {
+    out=$1; shift
+    uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url \
+        --no-annotate --no-header "$@" pyproject.toml -o "requirements/$out"
+}
+lock web.txt
+lock all.txt --extra render --extra speech --extra embedded
+lock dev.txt --extra render --extra speech --extra embedded --extra dev
