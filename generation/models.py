@@ -1,0 +1,7 @@
+"""Everything the app `generation` stores, in one place for Django."""
+
+from generation.avatars.models import Avatar
+from generation.clips.models import Clip, ClipFragment, ClipUtterance
+from generation.uploads.models import Upload
+
+__all__ = ["Avatar", "Clip", "ClipFragment", "ClipUtterance", "Upload"]

@@ -1,0 +1,45 @@
+"""The Celery application: queues, routes and the periodic schedule.
+
+`workers.dispatch` is the only place that publishes; `workers.tasks` the only place that consumes.
+"""
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")  # noqa: TID251 - Django's own bootstrap
+
+QUEUES = ("speech", "batch.viseme", "batch.mock", "media", "prepare", "webhooks", "maintenance")
+
+app = Celery("parley")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    task_queues=[Queue(name) for name in QUEUES],
+    task_default_queue="maintenance",
+    task_create_missing_queues=False,
+    include=["workers.tasks"],
+    worker_disable_prefetch=True,
+    beat_schedule={
+        "reconcile-clips": {
+            "task": "workers.tasks.maintenance.reconcile",
+            "schedule": 3.0,
+            "options": {"queue": "maintenance", "expires": 10},
+        },
+        "deliver-webhooks": {
+            "task": "workers.tasks.webhooks.deliver_due",
+            "schedule": 5.0,
+            "options": {"queue": "webhooks", "expires": 10},
+        },
+        "expire": {
+            "task": "workers.tasks.maintenance.expire",
+            "schedule": 600.0,
+            "options": {"queue": "maintenance", "expires": 600},
+        },
+        "collect-orphans": {
+            "task": "workers.tasks.maintenance.collect_orphans",
+            "schedule": 6 * 3600.0,
+            "options": {"queue": "maintenance", "expires": 3600},
+        },
+    },
+)
