@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "project.api.middleware.ApiMiddleware",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -159,6 +160,14 @@ MAX_JSON_BYTES = env_int("MAX_JSON_BYTES", 2 * 1024 * 1024, minimum=1)
 CLIP_RETENTION_DAYS = env_int("CLIP_RETENTION_DAYS", 30, minimum=1)
 UPLOAD_RETENTION_DAYS = env_int("UPLOAD_RETENTION_DAYS", 7, minimum=1)
 WEBHOOK_RETENTION_DAYS = env_int("WEBHOOK_RETENTION_DAYS", 30, minimum=1)
+# What an account may use unless its own allowance says otherwise.
+DEFAULT_ALLOWANCE = {
+    "clips_in_flight": env_int("ALLOWANCE_CLIPS_IN_FLIGHT", 100),
+    "video_seconds_a_day": env_int("ALLOWANCE_VIDEO_SECONDS_A_DAY", 36_000),
+    "concurrent_sessions": env_int("ALLOWANCE_CONCURRENT_SESSIONS", 4),
+    "session_minutes_a_day": env_int("ALLOWANCE_SESSION_MINUTES_A_DAY", 600),
+    "requests_a_minute": env_int("ALLOWANCE_REQUESTS_A_MINUTE", 600),
+}
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
@@ -176,6 +185,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+CSRF_FAILURE_VIEW = "project.api.handlers.csrf_failure"
 LOGIN_URL = "web:login"
 LOGIN_REDIRECT_URL = "studio:home"
 LOGOUT_REDIRECT_URL = "web:login"
@@ -218,7 +228,8 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["project.accounts.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["project.api.parsers.StrictJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "project.api.negotiation.FirstRenderer",
     "DEFAULT_PAGINATION_CLASS": "project.api.pagination.NewestFirst",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["project.api.throttling.AccountThrottle"],

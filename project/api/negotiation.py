@@ -1,0 +1,20 @@
+"""Content negotiation that always ends in JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+class FirstRenderer(BaseContentNegotiation):
+    """Ignores `Accept`: a `<video>` element asks for `video/*` and is content with our redirect."""
+
+    def select_renderer(
+        self,
+        request: Request,  # noqa: ARG002 - DRF's signature
+        renderers: Sequence[BaseRenderer],
+        format_suffix: str | None = None,  # noqa: ARG002
+    ) -> tuple[BaseRenderer, Any]:
+        return renderers[0], renderers[0].media_type

@@ -1,0 +1,24 @@
+"""Every address of the service. Each app keeps its own list; this file only says where it hangs."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+API = [
+    path("", include("project.accounts.urls")),
+    path("", include("project.webhooks.urls")),
+    path("", include("generation.api.urls")),
+]
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/", include("project.api.urls")),
+    path("api/v1/", include(API)),
+    path("", include("project.health.urls")),
+    path("", include("project.web.urls")),
+    path("", include("generation.studio.urls")),
+]
+
+handler400 = "project.api.handlers.bad_request"
+handler403 = "project.api.handlers.forbidden"
+handler404 = "project.api.handlers.not_found"
+handler500 = "project.api.handlers.server_error"

@@ -1,0 +1,6 @@
+"""Signing in and out."""
+
+from django.urls import URLPattern
+
+app_name = "web"
+urlpatterns: list[URLPattern] = []
