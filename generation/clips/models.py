@@ -59,11 +59,19 @@ class Clip(models.Model):
     cancel_requested_at = models.DateTimeField(null=True)
     fragments_total = models.PositiveIntegerField(null=True)
     fragments_done = models.PositiveIntegerField(default=0)
+    progress = models.PositiveSmallIntegerField(default=0, help_text="Percent; never goes back")
+    # Grows with everything a watcher could see: the id of server-sent events, and the ETag.
+    revision = models.PositiveBigIntegerField(default=0)
+    estimated_ms = models.PositiveIntegerField(default=0)
+    # The day whose allowance paid the estimate; settled when the real length is known.
+    usage_day = models.DateField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     # {"speech_done_at": ..., "first_fragment_at": ..., "rendered_at": ...}: where the time went
     timings = models.JSONField(default=dict)
+    # [[start_ms, end_ms, text]...] heard in given sound; a script's captions come from its utterances
+    cues = models.JSONField(default=list)
     # -- the result
     audio_key = models.CharField(max_length=200, blank=True)
     video_key = models.CharField(max_length=200, blank=True)
@@ -76,24 +84,24 @@ class Clip(models.Model):
     bytes = models.PositiveBigIntegerField(null=True)
     expires_at = models.DateTimeField(null=True)
     purged_at = models.DateTimeField(null=True)
-    # -- who works on it
+    # -- who works on it: `attempts` counts starts that did not end in order (a killed worker),
+    # `retries` counts orderly waits for a part that is away
     lease_token = models.CharField(max_length=32, blank=True)
     lease_until = models.DateTimeField(null=True)
     enqueued_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    retries = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-created_at"]
         indexes = [
-            models.Index(fields=["owner", "-created_at", "id"]),
+            models.Index(fields=["owner", "-created_at", "-id"]),
             models.Index(fields=["status", "lease_until"]),
             models.Index(fields=["expires_at"], condition=Q(purged_at=None), name="clip_to_expire"),
         ]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(status__in=ClipStatus.values), name="clip_status_known"
-            ),
+            models.CheckConstraint(condition=Q(status__in=ClipStatus.values), name="clip_status_known"),
         ]
 
     def __str__(self) -> str:
@@ -142,7 +150,9 @@ class ClipFragment(models.Model):
     lease_until = models.DateTimeField(null=True)
     enqueued_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    retries = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
     render_ms = models.PositiveIntegerField(null=True)
     done_at = models.DateTimeField(null=True)
 

@@ -1,0 +1,72 @@
+"""What a render process keeps between fragments: renderers, loaded avatars, sound.
+
+Renderers are not thread-safe, so each thread has its own, with the avatars that it loaded.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+
+from generation.clips.sound import Pcm
+from storage.errors import ObjectDamaged
+from storage.s3 import store
+from workers.adapters import registry
+from workers.adapters.avatar.base import Renderer
+
+AVATARS_KEPT = 6
+UTTERANCES_KEPT = 12
+BUNDLE_LIMIT_BYTES = 256 * 1024 * 1024
+
+
+class _Kept:
+    """The values used last, made when they are asked for."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        if key not in self._values:
+            self._values[key] = make()
+        self._values.move_to_end(key)
+        while len(self._values) > self._size:
+            self._values.popitem(last=False)
+        return self._values[key]
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.renderers: dict[str, Renderer] = {}
+        self.avatars = _Kept(AVATARS_KEPT)
+        self.pcm = _Kept(UTTERANCES_KEPT)
+
+
+_own = _Thread()
+
+
+def renderer(model: str) -> Renderer:
+    """Return this thread's renderer of a model."""
+    if model not in _own.renderers:
+        _own.renderers[model] = registry.renderer(model)
+    return _own.renderers[model]
+
+
+def avatar(of: Renderer, bundle_key: str, sha256: str) -> Any:
+    """Return a loaded avatar. A bundle's key names its version, so its bytes never change."""
+
+    def load() -> Any:
+        data = store().get_bytes(bundle_key, BUNDLE_LIMIT_BYTES)
+        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+            raise ObjectDamaged(bundle_key)
+        return of.load(data)
+
+    return _own.avatars.get((of.profile.id, bundle_key), load)
+
+
+def load_pcm(key: str) -> Pcm:
+    """Return the 48 kHz sound of an utterance; the one next to it will be asked for soon."""
+    return _own.pcm.get(key, lambda: np.frombuffer(store().get_bytes(key), np.int16))  # type: ignore[no-any-return]

@@ -1,0 +1,107 @@
+"""Every way to start background work. Names, not imports: tasks sit above us.
+
+The row that a message points to is the truth, so a message that cannot be sent is only late:
+the reconciler finds rows without a message and sends it again.
+"""
+
+import base64
+import json
+import logging
+import threading
+from functools import partial
+
+import redis
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+SPEAK = "workers.tasks.clips.speak"
+RENDER_FRAGMENT = "workers.tasks.clips.render_fragment"
+ASSEMBLE = "workers.tasks.clips.assemble"
+PREPARE_AVATAR = "workers.tasks.avatars.prepare"
+TASKS = (SPEAK, RENDER_FRAGMENT, ASSEMBLE, PREPARE_AVATAR)
+
+SPEECH_QUEUE = "speech"
+MEDIA_QUEUE = "media"
+PREPARE_QUEUE = "prepare"
+
+SOCKET_TIMEOUT_SECONDS = 2
+# One more try on a fresh connection: a broker that came back leaves dead sockets in the pool.
+RETRY_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+
+_log = logging.getLogger(__name__)
+_reachable = threading.Event()
+_reachable.set()
+
+
+def speak(clip_id: str) -> None:
+    """Turn the clip's script into sound, and plan its fragments."""
+    _after_commit(SPEAK, SPEECH_QUEUE, clip_id)
+
+
+def render_fragment(clip_id: str, index: int, queue: str) -> None:
+    """Draw and encode one fragment on the queue of its model."""
+    _after_commit(RENDER_FRAGMENT, queue, clip_id, index)
+
+
+def assemble(clip_id: str) -> None:
+    """Join the fragments of a clip and its sound."""
+    _after_commit(ASSEMBLE, MEDIA_QUEUE, clip_id)
+
+
+def prepare_avatar(avatar_id: str) -> None:
+    """Make an avatar ready."""
+    _after_commit(PREPARE_AVATAR, PREPARE_QUEUE, avatar_id)
+
+
+def waiting(queue: str) -> set[tuple[str, ...]]:
+    """Return (task, arguments...) of every message that waits in a queue.
+
+    Raises `redis.RedisError` while the broker is away.
+    """
+    raw = _broker().lrange(_prefixed(queue), 0, -1)
+    return {_identity(message) for message in raw}
+
+
+def depth(queue: str) -> int:
+    """Count the messages in a queue. Raises `redis.RedisError` while the broker is away."""
+    return int(_broker().llen(_prefixed(queue)))
+
+
+def identity(task: str, *args: object) -> tuple[str, ...]:
+    """What `waiting` says of a message with these arguments."""
+    return (task, *map(str, args))
+
+
+def _after_commit(task: str, queue: str, *args: object) -> None:
+    transaction.on_commit(partial(_publish, task, queue, args))
+
+
+def _publish(task: str, queue: str, args: tuple[object, ...]) -> None:
+    try:
+        current_app.signature(task, args=args).apply_async(queue=queue, retry=True, retry_policy=RETRY_ONCE)
+    except (OperationalError, OSError) as error:
+        if _reachable.is_set():
+            _log.warning("The broker is away; work waits in the database (%s)", error)
+        _reachable.clear()
+    else:
+        _reachable.set()
+
+
+def _identity(message: bytes) -> tuple[str, ...]:
+    envelope = json.loads(message)
+    args = json.loads(base64.b64decode(envelope["body"]))[0]
+    return identity(envelope["headers"]["task"], *args)
+
+
+def _prefixed(queue: str) -> str:
+    return f"{settings.CELERY_BROKER_TRANSPORT_OPTIONS.get('global_keyprefix', '')}{queue}"
+
+
+def _broker() -> "redis.Redis":
+    return redis.Redis.from_url(
+        settings.CELERY_BROKER_URL,
+        socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
+        socket_timeout=SOCKET_TIMEOUT_SECONDS,
+    )
