@@ -1,0 +1,311 @@
+"""Puts frames together, in the planes that the encoder takes.
+
+A `Portrait` is one loaded avatar; an `Artist` draws it for one stream, over that stream's own
+background where the portrait has transparency. Poses of the head and of the shoulders are drawn
+when they are first needed and kept by the portrait, or by the artist where a background shows.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.adapters.avatar.base import I420, Picture
+from workers.adapters.avatar.pictures import Planes, plain, planes, to_i420
+from workers.adapters.avatar.viseme import motion
+from workers.adapters.avatar.viseme.bundle import Bundle, Patches
+from workers.adapters.avatar.viseme.eyes import LID_STEPS
+from workers.adapters.avatar.viseme.shapes import Rect, margin_of
+
+Floats = NDArray[np.float64]
+Plane = NDArray[np.uint8]
+NEAREST = 1e-3
+BORDER = 3  # pixels of a patch's rim that bicubic sampling may not reach across
+
+
+@dataclass(frozen=True, slots=True)
+class Blended:
+    """One picture of a patch's rectangle."""
+
+    y: Plane
+    u: Plane
+    v: Plane
+    a: Plane | None
+
+    def parts(self) -> tuple[Plane, Plane, Plane]:
+        return self.y, self.u, self.v
+
+
+class Portrait:
+    """A loaded avatar; shared between streams. Kept poses are only ever added, so threads may share it."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.height, self.width = bundle.portrait.shape[0] * 2 // 3, bundle.portrait.shape[1]
+        mouth = bundle.mouth
+        self.margin = margin_of(mouth)
+        self.pivot = motion.pivot_of(mouth)
+        self.head = self._head_rect()
+        self.body = self._body_rect()
+        self._kept: dict[tuple[str, int], Planes] = {}
+        self._maps: dict[str, tuple[Floats, ...]] = {}
+        openings = np.array(bundle.openings)
+        self.openings, self.widths = openings, np.array(bundle.widths)
+        reach = math.ceil((motion.SWAY + motion.TILT) * mouth.face) + BORDER
+        self.mouth_target = _inset(bundle.mouths.rect, reach, self.width, self.height)
+        self.eye_targets = [_inset(eye.rect, reach, self.width, self.height) for eye in bundle.eyes]
+
+    def artist(self, background: Picture | None) -> "Artist":
+        if self.bundle.alpha is None:
+            return Artist(self)
+        wall = plain(self.width, self.height) if background is None else background
+        if wall.shape[:2] != (self.height, self.width):
+            wall = np.asarray(
+                cv2.resize(wall, (self.width, self.height), interpolation=cv2.INTER_AREA), np.uint8
+            )
+        return LayeredArtist(self, to_i420(np.ascontiguousarray(wall)))
+
+    def inverse(self, index: int) -> Floats:
+        return motion.head_pose(index, self.bundle.mouth.face).inverse_about(self.pivot)
+
+    def posed(self, part: str, index: int) -> tuple[Rect, Planes]:
+        """The head's or the body's rectangle in one pose, as planes."""
+        rect = self.head if part == "head" else self.body
+        key = (part, index)
+        if key not in self._kept:
+            self._kept[key] = self._drawn(part, index, rect, planes(self.bundle.portrait))
+        return rect, self._kept[key]
+
+    def posed_alpha(self, part: str, index: int) -> Plane:
+        """The same for transparency, full size and half size."""
+        assert self.bundle.alpha is not None
+        rect = self.head if part == "head" else self.body
+        map_x, map_y = self._map(part, index, rect)
+        return _remapped(self.bundle.alpha, map_x, map_y)
+
+    def _drawn(self, part: str, index: int, rect: Rect, source: Planes) -> Planes:
+        map_x, map_y = self._map(part, index, rect)
+        half_x, half_y = (_halved(side) for side in (map_x, map_y))
+        y = _remapped(source[0], map_x, map_y)
+        return y, _remapped(source[1], half_x, half_y), _remapped(source[2], half_x, half_y)
+
+    def _map(self, part: str, index: int, rect: Rect) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Where each pixel of the moved part comes from."""
+        mouth = self.bundle.mouth
+        rows, columns = np.mgrid[rect.top : rect.bottom, rect.left : rect.right].astype(np.float64)
+        u, v = mouth.to_mouth(columns, rows)
+        if part == "body":
+            share = motion.breath_share(mouth, v, self.margin)
+            rise = motion.breath_rise(index, mouth.face)
+            return columns.astype(np.float32), (rows + share * rise).astype(np.float32)
+        share = motion.head_share(mouth, u, v, self.margin)
+        back = self.inverse(index)
+        dx = back[0, 0] * columns + back[0, 1] * rows + back[0, 2] - columns
+        dy = back[1, 0] * columns + back[1, 1] * rows + back[1, 2] - rows
+        return (columns + share * dx).astype(np.float32), (rows + share * dy).astype(np.float32)
+
+    def _head_rect(self) -> Rect:
+        mouth, face = self.bundle.mouth, self.bundle.mouth.face
+        side = (motion.CORE_SIDE + motion.FADE) * face
+        top = mouth.chin - face - (motion.CORE_TOP + motion.FADE) * face
+        left = max(0, int(mouth.origin[0] + mouth.middle - side)) & ~1
+        right = min(self.width, (int(mouth.origin[0] + mouth.middle + side) + 2) & ~1)
+        return Rect(left, max(0, int(mouth.origin[1] + top)) & ~1, right, self._shoulders())
+
+    def _body_rect(self) -> Rect:
+        return Rect(0, self._shoulders(), self.width, self.height)
+
+    def _shoulders(self) -> int:
+        """The row that parts head and body."""
+        mouth = self.bundle.mouth
+        line = mouth.origin[1] + motion.shoulder_line(mouth, self.margin)
+        return min(self.height, (int(line) + 1) & ~1)
+
+
+class Artist:
+    """Draws one stream of an opaque portrait."""
+
+    def __init__(self, portrait: Portrait) -> None:
+        self.portrait = portrait
+        self.frame = portrait.bundle.portrait.copy()
+        self.planes = planes(self.frame)
+        self.showing: dict[str, int] = {}
+
+    def draw(self, frame: int, opening: float, width: float) -> I420:
+        """Draw frame `frame`; the picture is valid until the next call."""
+        head = motion.head_index(frame)
+        self._place("head", head, always=True)
+        self._place("body", motion.breath_index(frame), always=False)
+        mouth = blended_mouth(self.portrait, opening, width)
+        if mouth is not None:
+            self._lay(mouth, self.portrait.bundle.mouths.rect, self.portrait.mouth_target, head)
+        lids = motion.lids(frame)
+        if lids > 0:
+            for eye, target in zip(self.portrait.bundle.eyes, self.portrait.eye_targets, strict=True):
+                self._lay(blended_lid(eye, lids), eye.rect, target, head)
+        return self.frame
+
+    def _place(self, part: str, index: int, *, always: bool) -> None:
+        """Put the head or the body in its pose. The head always: a mouth was drawn over it."""
+        if self.showing.get(part) == index and not always:
+            return
+        self.showing[part] = index
+        rect, source = self._posed(part, index)
+        _write(self.planes, rect, source)
+
+    def _posed(self, part: str, index: int) -> tuple[Rect, Planes]:
+        return self.portrait.posed(part, index)
+
+    def _lay(self, patch: Blended, rect: Rect, target: Rect, head: int) -> None:
+        """Move a patch with the head and write what lies inside `target`."""
+        _write(self.planes, target, self._moved(patch, rect, target, head))
+
+    def _moved(self, patch: Blended, rect: Rect, target: Rect, head: int) -> Planes:
+        back = _between(self.portrait.inverse(head), target, rect)
+        half = _half_affine(back)
+        y = _affine(patch.y, back, target.width, target.height)
+        u, v = (_affine(part, half, target.width // 2, target.height // 2) for part in (patch.u, patch.v))
+        return y, u, v
+
+
+class LayeredArtist(Artist):
+    """Draws one stream of a portrait with transparency over a background."""
+
+    def __init__(self, portrait: Portrait, wall: I420) -> None:
+        super().__init__(portrait)
+        self.wall = planes(wall)
+        self._layered: dict[tuple[str, int], Planes] = {}
+        assert portrait.bundle.alpha is not None
+        whole = Rect(0, 0, portrait.width, portrait.height)
+        source = planes(portrait.bundle.portrait)
+        _write(self.planes, whole, self._over(whole, source, portrait.bundle.alpha))
+
+    def _posed(self, part: str, index: int) -> tuple[Rect, Planes]:
+        rect, source = self.portrait.posed(part, index)
+        key = (part, index)
+        if key not in self._layered:
+            self._layered[key] = self._over(rect, source, self.portrait.posed_alpha(part, index))
+        return rect, self._layered[key]
+
+    def _lay(self, patch: Blended, rect: Rect, target: Rect, head: int) -> None:
+        moved = self._moved(patch, rect, target, head)
+        if patch.a is not None:
+            back = _between(self.portrait.inverse(head), target, rect)
+            moved = self._over(target, moved, _affine(patch.a, back, target.width, target.height))
+        _write(self.planes, target, moved)
+
+    def _over(self, rect: Rect, source: Planes, alpha: Plane) -> Planes:
+        """Lay planes of a rectangle over the background."""
+        half = cv2.resize(alpha, (rect.width // 2, rect.height // 2), interpolation=cv2.INTER_AREA)
+        walls = [wall[area] for wall, area in zip(self.wall, _areas(rect), strict=True)]
+        y, u, v = (
+            _mixed(part, wall, mask)
+            for part, wall, mask in zip(source, walls, (alpha, half, half), strict=True)
+        )
+        return y, u, v
+
+
+def blended_mouth(portrait: Portrait, opening: float, width: float) -> Blended | None:
+    """The mouth between its four nearest shapes; None for a mouth at rest whose portrait shows just that."""
+    mouths, mouth = portrait.bundle.mouths, portrait.bundle.mouth
+    if opening < NEAREST and abs(width) < NEAREST and not mouth.toothy:
+        return None
+    row, down = _place_in(portrait.openings, opening)
+    column, across = _place_in(portrait.widths, width)
+    return _blend(mouths, (row, column), (down, across))
+
+
+def blended_lid(eye: Patches, shut: float) -> Blended:
+    place = min(range(len(LID_STEPS)), key=lambda step: abs(LID_STEPS[step] - shut))
+    return Blended(eye.y[place], eye.u[place], eye.v[place], None if eye.a is None else eye.a[place])
+
+
+def _blend(patches: Patches, place: tuple[int, int], share: tuple[float, float]) -> Blended:
+    parts = [_bilinear(part, place, share) for part in (patches.y, patches.u, patches.v)]
+    alpha = None if patches.a is None else _bilinear(patches.a, place, share)
+    return Blended(parts[0], parts[1], parts[2], alpha)
+
+
+def _bilinear(grid: Plane, place: tuple[int, int], share: tuple[float, float]) -> Plane:
+    row, column = place
+    near = _mix(grid[row, column], grid[min(row + 1, grid.shape[0] - 1), column], share[0])
+    if share[1] < NEAREST:
+        return near
+    column = min(column + 1, grid.shape[1] - 1)
+    far = _mix(grid[row, column], grid[min(row + 1, grid.shape[0] - 1), column], share[0])
+    return _mix(near, far, share[1])
+
+
+def _mix(one: Plane, other: Plane, share: float) -> Plane:
+    if share < NEAREST:
+        return one
+    return np.asarray(cv2.addWeighted(one, 1 - share, other, share, 0), dtype=np.uint8)
+
+
+def _place_in(steps: Floats, value: float) -> tuple[int, float]:
+    """The step at or below a value, and how far it is on the way to the next."""
+    value = min(max(value, float(steps[0])), float(steps[-1]))
+    place = min(int(np.searchsorted(steps, value, side="right")) - 1, len(steps) - 2)
+    return place, float((value - steps[place]) / (steps[place + 1] - steps[place]))
+
+
+def _areas(rect: Rect) -> tuple[tuple[slice, slice], ...]:
+    rows, columns = rect.slices
+    half = slice(rows.start // 2, rows.stop // 2), slice(columns.start // 2, columns.stop // 2)
+    return (rows, columns), half, half
+
+
+def _write(target: Planes, rect: Rect, source: Planes) -> None:
+    for plane, area, part in zip(target, _areas(rect), source, strict=True):
+        plane[area] = part
+
+
+def _inset(rect: Rect, by: int, width: int, height: int) -> Rect:
+    """A smaller even rectangle; sides on the picture's own edge stay there."""
+    by = (by + 1) & ~1
+    return Rect(
+        rect.left + (by if rect.left else 0),
+        rect.top + (by if rect.top else 0),
+        rect.right - (by if rect.right < width else 0),
+        rect.bottom - (by if rect.bottom < height else 0),
+    )
+
+
+def _between(back: Floats, target: Rect, source: Rect) -> Floats:
+    """The same map from pixels of one rectangle to pixels of another."""
+    moved = back.copy()
+    moved[:, 2] += back[:, 0] * target.left + back[:, 1] * target.top - (source.left, source.top)
+    return moved
+
+
+def _half_affine(back: Floats) -> Floats:
+    """The same map for chroma, whose samples lie in the middle of four pixels."""
+    half = back.copy()
+    half[:, 2] = (back[:, 2] + (back[:, 0] + back[:, 1]) * 0.5 - 0.5) / 2
+    return half
+
+
+def _halved(side: NDArray[np.float32]) -> NDArray[np.float32]:
+    mean = (side[0::2, 0::2] + side[1::2, 0::2] + side[0::2, 1::2] + side[1::2, 1::2]) / 4
+    return np.asarray((mean - 0.5) / 2, dtype=np.float32)
+
+
+def _affine(source: Plane, back: Floats, width: int, height: int) -> Plane:
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(source, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE),
+        dtype=np.uint8,
+    )
+
+
+def _remapped(source: Plane, map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> Plane:
+    return np.asarray(
+        cv2.remap(source, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8
+    )
+
+
+def _mixed(part: Plane, wall: Plane, alpha: Plane) -> Plane:
+    share = alpha.astype(np.uint16)
+    return np.asarray((part * share + wall * (255 - share) + 127) // 255, dtype=np.uint8)
