@@ -1,4 +1,4 @@
-"""The pages' common parts: base templates and static design."""
+"""Pages that every part of the site shares: the frame, signing in, errors."""
 
 from django.apps import AppConfig
 
@@ -6,4 +6,3 @@ from django.apps import AppConfig
 class WebConfig(AppConfig):
     name = "project.web"
     label = "web"
-    verbose_name = "Pages"

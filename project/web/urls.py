@@ -1,6 +1,13 @@
-"""Signing in and out."""
+"""Signing in and out, and the password."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from project.web import views
 
 app_name = "web"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("login/", views.SignIn.as_view(), name="login"),
+    path("logout/", views.SignOut.as_view(), name="logout"),
+    path("account/password/", views.ChangePassword.as_view(), name="password"),
+    path("favicon.ico", views.favicon, name="favicon"),
+]
