@@ -1,0 +1,76 @@
+# Every command of the README. They make their own environment under .venv and need Python 3.11 or later.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SCRIPT ?=
+AVATAR ?=
+VOICE ?=
+IMAGE ?=
+OUT ?= demo.mp4
+HOST ?= 127.0.0.1
+PORT ?= 8000
+TLS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export HOST PORT TLS
+
+.PHONY: help demo up test test-unit test-postgres test-slow lint bench clean
+help:
+	@echo "make demo   a script becomes demo.mp4 (SCRIPT=, AVATAR=, VOICE=, IMAGE=portrait.png)"
+	@echo "make up     the whole service on http://$(HOST):$(PORT) (TLS=1 for HTTPS)"
+	@echo "make test   the whole test suite"
+	@echo "make lint   style, types and import contracts"
+	@echo "make bench  the benchmarks; results go to docs/benchmarks/"
+
+# The stamps hold the lock file's hash, so an unchanged environment needs no network.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Parley needs Python 3.11 or later, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.all: requirements/all.txt | $(BIN)/python
+	@echo "Installing (the first time takes a minute or two)..."
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/all.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(BIN)/python
+	@echo "Installing what the checks need..."
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@ $(VENV)/.all
+
+demo: $(VENV)/.all
+	@SCRIPT="$$SCRIPT" $(BIN)/python -m project.embedded demo --out "$(OUT)"
+
+up: $(VENV)/.all
+	@$(BIN)/python -m project.embedded up
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy project generation sessions rtc workers storage
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	@! grep -nE '(https?|file|git)[+:]//' requirements/*.txt || { echo "a lock file names an address"; exit 1; }
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m tests.support.system_packages
+	$(MAKE) --no-print-directory test-unit test-postgres test-slow
+
+# Fast tests, on both cores.
+test-unit: $(VENV)/.dev
+	$(BIN)/pytest -n 2 --ignore=tests/browser --ignore=tests/faults --ignore=tests/stack --ignore=tests/quality
+
+# Everything that claims, leases or searches, once more on PostgreSQL.
+test-postgres: $(VENV)/.dev
+	$(BIN)/python -m tests.support.postgres -- $(BIN)/pytest -m postgres --ignore=tests/browser --ignore=tests/faults --ignore=tests/stack --ignore=tests/quality
+
+# Real parts, one after the other: each starts stacks that want both cores.
+test-slow: $(VENV)/.dev
+	$(BIN)/pytest -p no:randomly --timeout 600 tests/stack tests/faults tests/quality tests/browser
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m docs.benchmarks
+
+clean:
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -exec rm -rf {} +
