@@ -15,6 +15,7 @@ from typing import Self
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from numpy.typing import NDArray
 
 from workers.rendering.boxes import MalformedMedia, need
 from workers.rendering.movie import AAC_SAMPLES, FILE_TYPE, SOUND_RATE, Track, aac_entry, movie
@@ -38,7 +39,8 @@ class AacCodec:
         codec.layout = "mono" if channels == 1 else "stereo"
         codec.open()
         self._codec, self.channels, self.bit_rate = codec, channels, bit_rate
-        self._odd, self._pending = b"", np.empty(0, np.float32)
+        self._odd = b""
+        self._pending: NDArray[np.float32] = np.empty(0, np.float32)
         self.pushed = 0
 
     @property
@@ -51,7 +53,7 @@ class AacCodec:
         pcm = self._odd + pcm
         whole = len(pcm) // 2 * 2
         self._odd = pcm[whole:]
-        sound = np.frombuffer(pcm[:whole], "<i2").astype(np.float32) / 32768
+        sound = np.frombuffer(pcm[:whole], "<i2").astype(np.float32) * np.float32(1 / 32768)
         self.pushed += len(sound)
         sound = np.concatenate((self._pending, sound))
         ready = len(sound) // AAC_SAMPLES * AAC_SAMPLES
@@ -64,7 +66,7 @@ class AacCodec:
         self._pending = np.empty(0, np.float32)
         return last + [bytes(packet) for packet in self._codec.encode(None)]
 
-    def _encode(self, sound: np.ndarray[tuple[int], np.dtype[np.float32]]) -> list[bytes]:
+    def _encode(self, sound: NDArray[np.float32]) -> list[bytes]:
         packets: list[bytes] = []
         for start in range(0, len(sound), AAC_SAMPLES):
             part = np.tile(sound[start : start + AAC_SAMPLES], (self.channels, 1))
@@ -105,7 +107,7 @@ class AacEncoder:
         self._file.seek(len(FILE_TYPE))
         self._file.write(struct.pack(">I4sQ", 1, b"mdat", end - len(FILE_TYPE)))
         self._file.close()
-        os.replace(self._part, self._path)
+        self._part.replace(self._path)
         return self._codec.pushed
 
     def discard(self) -> None:

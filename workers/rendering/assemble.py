@@ -7,7 +7,6 @@ from the length of the sound before the first fragment comes, so the file is wri
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -80,7 +79,7 @@ def assemble(
                 if progress:
                     progress(film.frames)
             film.finish()
-        os.replace(part, out)
+        part.replace(out)
     finally:
         with suppress(FileNotFoundError):
             part.unlink()

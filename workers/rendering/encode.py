@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -101,13 +102,13 @@ class FragmentEncoder:
             return VideoFrame.from_numpy_buffer(picture, "yuv420p")
         flat, start = picture.reshape(-1), 0
         for plane in self._spare.planes:
-            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            rows = np.frombuffer(cast("memoryview", plane), np.uint8).reshape(plane.height, plane.line_size)
             size = plane.width * plane.height
             rows[:, : plane.width] = flat[start : start + size].reshape(plane.height, plane.width)
             start += size
         return self._spare
 
-    def _take(self, packets: list[av.Packet]) -> None:
+    def _take(self, packets: list[av.Packet[Any]]) -> None:
         for packet in packets:
             sample = bytes(packet)
             if packet.is_keyframe:

@@ -1,0 +1,83 @@
+"""One fragment from sound to bytes: hear, decide, draw, encode, with nothing kept in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from workers.adapters.avatar.base import I420, AudioWindow, Renderer
+from workers.rendering.encode import CRF, KEYINT, PRESET, EncodedFragment, FragmentEncoder
+
+
+class Overlay(Protocol):
+    """Draws on top of a picture of the film, in place."""
+
+    def active(self, frame: int) -> bool: ...
+
+    def draw(self, picture: I420, frame: int) -> None: ...
+
+
+class Stage(Protocol):
+    """Puts the avatar's picture into the film's; what it returns is valid until the next call."""
+
+    width: int
+    height: int
+
+    def place(self, picture: I420) -> I420: ...
+
+
+def render_fragment(
+    renderer: Renderer,
+    stream: Any,
+    window: AudioWindow,
+    *,
+    width: int,
+    height: int,
+    crf: float = CRF,
+    preset: str = PRESET,
+    keyint: int = KEYINT,
+    threads: int = 1,
+    overlay: Overlay | None = None,
+    canvas: Stage | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> EncodedFragment:
+    """Draw and encode the frames of `window`; `width` and `height` are the avatar's.
+
+    `check` is called before each frame and stops the work by raising. Raises `AdapterError` from
+    the renderer.
+    """
+    size = (canvas.width, canvas.height) if canvas else (width, height)
+    encoder = FragmentEncoder(
+        width=size[0], height=size[1], crf=crf, preset=preset, keyint=keyint, threads=threads
+    )
+    finish = Finisher(canvas, overlay)
+    poses = renderer.infer(stream, renderer.extract_features(stream, window))
+    for frame, pose in enumerate(poses, window.start_frame):
+        check()
+        encoder.push(finish(renderer.compose_frame(stream, pose), frame))
+    return encoder.finish()
+
+
+class Finisher:
+    """Places a drawn picture on its canvas and puts the caption over it.
+
+    Captions go onto a copy: a renderer redraws only what moved, and would keep the text.
+    """
+
+    def __init__(self, canvas: Stage | None, overlay: Overlay | None) -> None:
+        self._canvas, self._overlay = canvas, overlay
+        self._copy: I420 | None = None
+
+    def __call__(self, picture: I420, frame: int) -> I420:
+        """Return the picture of the film, valid until the next call."""
+        if self._canvas:
+            picture = self._canvas.place(picture)
+        if self._overlay is None or not self._overlay.active(frame):
+            return picture
+        if self._copy is None:
+            self._copy = np.empty_like(picture)
+        np.copyto(self._copy, picture)
+        self._overlay.draw(self._copy, frame)
+        return self._copy
