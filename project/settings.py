@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "project.web.csp.AdminCspMiddleware",
     "project.api.middleware.ApiMiddleware",
 ]
 
@@ -168,6 +169,8 @@ DEFAULT_ALLOWANCE = {
     "session_minutes_a_day": env_int("ALLOWANCE_SESSION_MINUTES_A_DAY", 600),
     "requests_a_minute": env_int("ALLOWANCE_REQUESTS_A_MINUTE", 600),
 }
+# Called (by this name: it lives above the webhooks) when deliveries were queued.
+WEBHOOK_WAKER = "workers.dispatch:webhooks_due"
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_JSON_BYTES
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
