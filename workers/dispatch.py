@@ -20,11 +20,14 @@ SPEAK = "workers.tasks.clips.speak"
 RENDER_FRAGMENT = "workers.tasks.clips.render_fragment"
 ASSEMBLE = "workers.tasks.clips.assemble"
 PREPARE_AVATAR = "workers.tasks.avatars.prepare"
-TASKS = (SPEAK, RENDER_FRAGMENT, ASSEMBLE, PREPARE_AVATAR)
+DELIVER_DUE = "workers.tasks.webhooks.deliver_due"
+DELIVER = "workers.tasks.webhooks.deliver"
+TASKS = (SPEAK, RENDER_FRAGMENT, ASSEMBLE, PREPARE_AVATAR, DELIVER_DUE, DELIVER)
 
 SPEECH_QUEUE = "speech"
 MEDIA_QUEUE = "media"
 PREPARE_QUEUE = "prepare"
+WEBHOOKS_QUEUE = "webhooks"
 
 SOCKET_TIMEOUT_SECONDS = 2
 # One more try on a fresh connection: a broker that came back leaves dead sockets in the pool.
@@ -53,6 +56,16 @@ def assemble(clip_id: str) -> None:
 def prepare_avatar(avatar_id: str) -> None:
     """Make an avatar ready."""
     _after_commit(PREPARE_AVATAR, PREPARE_QUEUE, avatar_id)
+
+
+def webhooks_due() -> None:
+    """Start a round of webhook deliveries."""
+    _after_commit(DELIVER_DUE, WEBHOOKS_QUEUE)
+
+
+def deliver_webhook(delivery_id: str) -> None:
+    """Make one attempt at a delivery."""
+    _after_commit(DELIVER, WEBHOOKS_QUEUE, delivery_id)
 
 
 def waiting(queue: str) -> set[tuple[str, ...]]:

@@ -38,6 +38,15 @@ _CODES = {
     "throttled": "rate_limited",
 }
 
+# Django's exceptions and ours; the first match counts.
+_OURS: tuple[tuple[type[Exception], ParleyError], ...] = (
+    (Http404, NotFound("There is no such thing.")),
+    (RequestDataTooBig, InvalidInput("The body is too large.", code="body_too_large", status=413)),
+    (UnreadablePostError, InvalidInput("The body ended early.", code="body_incomplete")),
+    (SuspiciousOperation, InvalidInput("The request cannot be used.", code="bad_request")),
+    (BadRequest, InvalidInput("The request cannot be used.", code="bad_request")),
+)
+
 
 def title(status: int) -> str:
     return _TITLES.get(status) or HTTPStatus(status).phrase
@@ -126,21 +135,12 @@ def _escape(name: str) -> str:
 
 def _translate(exc: Exception) -> Exception:
     """Give Django's own exceptions a place in our tree."""
-    match exc:
-        case Http404():
-            return NotFound("There is no such thing.")
-        case PermissionDenied():
-            return exceptions.PermissionDenied()
-        case RequestDataTooBig():
-            return InvalidInput("The body is too large.", code="body_too_large", status=413)
-        case UnreadablePostError():
-            return InvalidInput("The body ended early.", code="body_incomplete")
-        case SuspiciousOperation() | BadRequest():
-            return InvalidInput("The request cannot be used.", code="bad_request")
-        case OperationalError():
-            logger.error("The database did not answer", exc_info=exc)
-            return Unavailable("The database is busy or away. Please try again.")
-    return exc
+    if isinstance(exc, OperationalError):
+        logger.error("The database did not answer", exc_info=exc)
+        return Unavailable("The database is busy or away. Please try again.")
+    if isinstance(exc, PermissionDenied):
+        return exceptions.PermissionDenied()
+    return next((ours for theirs, ours in _OURS if isinstance(exc, theirs)), exc)
 
 
 def _api_exception(request: Request, exc: exceptions.APIException) -> Response:
