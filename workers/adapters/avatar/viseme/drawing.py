@@ -20,6 +20,8 @@ from workers.adapters.avatar.viseme.eyes import LID_STEPS
 from workers.adapters.avatar.viseme.shapes import Rect, margin_of
 
 Floats = NDArray[np.float64]
+Single = NDArray[np.float32]
+Map = tuple[Single, Single]
 Plane = NDArray[np.uint8]
 NEAREST = 1e-3
 BORDER = 3  # pixels of a patch's rim that bicubic sampling may not reach across
@@ -50,7 +52,7 @@ class Portrait:
         self.head = self._head_rect()
         self.body = self._body_rect()
         self._kept: dict[tuple[str, int], Planes] = {}
-        self._maps: dict[str, tuple[Floats, ...]] = {}
+        self._grids: dict[str, tuple[Single, Single, Single]] = {}
         openings = np.array(bundle.openings)
         self.openings, self.widths = openings, np.array(bundle.widths)
         reach = math.ceil((motion.SWAY + motion.TILT) * mouth.face) + BORDER
@@ -67,6 +69,13 @@ class Portrait:
             )
         return LayeredArtist(self, to_i420(np.ascontiguousarray(wall)))
 
+    @property
+    def alpha(self) -> Plane:
+        """Transparency of the portrait, 255 where it is opaque."""
+        if self.bundle.alpha is None:
+            return np.full((self.height, self.width), 255, np.uint8)
+        return self.bundle.alpha
+
     def inverse(self, index: int) -> Floats:
         return motion.head_pose(index, self.bundle.mouth.face).inverse_about(self.pivot)
 
@@ -79,11 +88,10 @@ class Portrait:
         return rect, self._kept[key]
 
     def posed_alpha(self, part: str, index: int) -> Plane:
-        """The same for transparency, full size and half size."""
-        assert self.bundle.alpha is not None
+        """The transparency of the same rectangle in the same pose."""
         rect = self.head if part == "head" else self.body
         map_x, map_y = self._map(part, index, rect)
-        return _remapped(self.bundle.alpha, map_x, map_y)
+        return _remapped(self.alpha, map_x, map_y)
 
     def _drawn(self, part: str, index: int, rect: Rect, source: Planes) -> Planes:
         map_x, map_y = self._map(part, index, rect)
@@ -91,20 +99,32 @@ class Portrait:
         y = _remapped(source[0], map_x, map_y)
         return y, _remapped(source[1], half_x, half_y), _remapped(source[2], half_x, half_y)
 
-    def _map(self, part: str, index: int, rect: Rect) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _map(self, part: str, index: int, rect: Rect) -> Map:
         """Where each pixel of the moved part comes from."""
-        mouth = self.bundle.mouth
-        rows, columns = np.mgrid[rect.top : rect.bottom, rect.left : rect.right].astype(np.float64)
-        u, v = mouth.to_mouth(columns, rows)
+        rows, columns, share = self._grid(part, rect)
         if part == "body":
-            share = motion.breath_share(mouth, v, self.margin)
-            rise = motion.breath_rise(index, mouth.face)
-            return columns.astype(np.float32), (rows + share * rise).astype(np.float32)
-        share = motion.head_share(mouth, u, v, self.margin)
-        back = self.inverse(index)
-        dx = back[0, 0] * columns + back[0, 1] * rows + back[0, 2] - columns
-        dy = back[1, 0] * columns + back[1, 1] * rows + back[1, 2] - rows
-        return (columns + share * dx).astype(np.float32), (rows + share * dy).astype(np.float32)
+            rise = np.float32(motion.breath_rise(index, self.bundle.mouth.face))
+            return columns, rows + share * rise
+        back = self.inverse(index).astype(np.float32)
+        dx = (back[0, 0] - 1) * columns + back[0, 1] * rows + back[0, 2]
+        dy = back[1, 0] * columns + (back[1, 1] - 1) * rows + back[1, 2]
+        return columns + share * dx, rows + share * dy
+
+    def _grid(self, part: str, rect: Rect) -> tuple[Single, Single, Single]:
+        """Rows, columns, and how much each pixel of the part takes part in its movement."""
+        if part not in self._grids:
+            mouth = self.bundle.mouth
+            rows, columns = np.mgrid[rect.top : rect.bottom, rect.left : rect.right].astype(np.float64)
+            u, v = mouth.to_mouth(columns, rows)
+            margin = self.margin
+            share = (
+                motion.head_share(mouth, u, v, margin)
+                if part == "head"
+                else motion.breath_share(mouth, v, margin)
+            )
+            single = (side.astype(np.float32) for side in (rows, columns, share))
+            self._grids[part] = (next(single), next(single), next(single))
+        return self._grids[part]
 
     def _head_rect(self) -> Rect:
         mouth, face = self.bundle.mouth, self.bundle.mouth.face
@@ -177,10 +197,9 @@ class LayeredArtist(Artist):
         super().__init__(portrait)
         self.wall = planes(wall)
         self._layered: dict[tuple[str, int], Planes] = {}
-        assert portrait.bundle.alpha is not None
         whole = Rect(0, 0, portrait.width, portrait.height)
         source = planes(portrait.bundle.portrait)
-        _write(self.planes, whole, self._over(whole, source, portrait.bundle.alpha))
+        _write(self.planes, whole, self._over(whole, source, portrait.alpha))
 
     def _posed(self, part: str, index: int) -> tuple[Rect, Planes]:
         rect, source = self.portrait.posed(part, index)
@@ -287,7 +306,7 @@ def _half_affine(back: Floats) -> Floats:
     return half
 
 
-def _halved(side: NDArray[np.float32]) -> NDArray[np.float32]:
+def _halved(side: Single) -> Single:
     mean = (side[0::2, 0::2] + side[1::2, 0::2] + side[0::2, 1::2] + side[1::2, 1::2]) / 4
     return np.asarray((mean - 0.5) / 2, dtype=np.float32)
 
@@ -300,7 +319,7 @@ def _affine(source: Plane, back: Floats, width: int, height: int) -> Plane:
     )
 
 
-def _remapped(source: Plane, map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> Plane:
+def _remapped(source: Plane, map_x: Single, map_y: Single) -> Plane:
     return np.asarray(
         cv2.remap(source, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from workers.adapters.avatar.base import Box
-from workers.adapters.avatar.viseme.landmarks import CHIN, face_height
+from workers.adapters.avatar.viseme.landmarks import face_height
 
 Floats = NDArray[np.float64]
 SAMPLES = np.linspace(-1, 1, 129)  # where curves along the lips are sampled, in t
@@ -154,11 +154,9 @@ def box_of(points: Floats, width: int, height: int) -> Box:
     """The box around the lips, in fractions of the picture."""
     lips = points[[*UPPER_OUTER, *LOWER_OUTER]]
     low, high = lips.min(axis=0), lips.max(axis=0)
-    return Box(low[0] / width, low[1] / height, high[0] / width, high[1] / height)
-
-
-def chin_of(points: Floats) -> Floats:
-    return np.asarray(points[CHIN])
+    size = np.array([width, height])
+    left, top, right, bottom = np.clip([*(low / size), *(high / size)], 0, 1).tolist()
+    return Box(left, top, right, bottom)
 
 
 def _curve(points: Floats, us: Floats) -> Floats:

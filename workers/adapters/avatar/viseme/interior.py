@@ -6,7 +6,6 @@ the skin around the mouth. A toothy one lends its own, which stay where they are
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
@@ -20,7 +19,8 @@ Floats = NDArray[np.float64]
 
 CAVITY_DEEP, CAVITY_NEAR = np.array([16.0, 12.0, 34.0]), np.array([34.0, 26.0, 74.0])  # BGR in full light
 TONGUE, TONGUE_EDGE = np.array([92.0, 84.0, 168.0]), np.array([50.0, 40.0, 104.0])
-TOOTH = np.array([0.88, 0.95, 0.99])
+TOOTH = np.array([0.90, 0.965, 1.0])
+SHADED_TOOTH = np.array([0.50, 0.56, 0.74])  # behind lips that hardly part, light comes through skin
 TOOTH_LENGTH = 0.021  # of face height below the lip line at rest
 TOOTH_EDGES = (-0.80, -0.58, -0.33, 0.0, 0.33, 0.58, 0.80)  # in t
 TOOTH_ARCH = 0.80  # where the row of teeth ends, in t
@@ -33,22 +33,25 @@ class Interior:
 
     mouth: Mouth
     light: float
+    tint: Floats  # of the light, as the skin shows it: 1 is white
     own_teeth: Floats | None  # a toothy portrait: v of the lower edge of its teeth at SAMPLES
 
     @classmethod
     def of(cls, picture: Picture, mouth: Mouth) -> "Interior":
         teeth = own_teeth(picture, mouth) if mouth.toothy else None
-        return cls(mouth, _light(picture, mouth), teeth)
+        skin = _skin(picture, mouth)
+        luma = float(skin @ (0.114, 0.587, 0.299))
+        return cls(mouth, luma, (skin / max(luma, 1.0)) ** 0.3, teeth)
 
     def paint(self, warp: Warp, u: Floats, v: Floats, portrait: Floats) -> Floats:
         """Draw the inside for points (u, v) of shape (h, w); `portrait` is the picture there, unmoved."""
         upper, lower = warp.edges(u)
         depth = np.clip((v - upper) / np.maximum(lower - upper, 1e-3), 0, 1)
-        colour = CAVITY_DEEP + (CAVITY_NEAR - CAVITY_DEEP) * (depth[..., None] ** 2)
+        colour = CAVITY_DEEP + (CAVITY_NEAR - CAVITY_DEEP) * (depth[..., None] ** 2)  # (h, w, BGR)
         colour = colour * np.clip(self.light / LIT_SKIN, 0.45, 1.15)
         colour = self._tongue(colour, warp, u, v)
         colour = self._teeth(colour, warp, u, v, portrait)
-        under_lip = 1 - 0.55 * np.exp(-np.maximum(v - upper, 0) / (0.011 * self.mouth.face))
+        under_lip = 1 - 0.50 * np.exp(-np.maximum(v - upper, 0) / (0.009 * self.mouth.face))
         return colour * under_lip[..., None]
 
     def _tongue(self, colour: Floats, warp: Warp, u: Floats, v: Floats) -> Floats:
@@ -70,15 +73,15 @@ class Interior:
         if self.own_teeth is not None:
             bottom = np.interp(held, SAMPLES, self.own_teeth)
             cover = np.clip(0.5 + (bottom - v) / max(1.0, 0.006 * face), 0, 1)
-            shown = cover * smooth(np.asarray(warp.gap / face / 0.02))
+            shown = cover * smooth(np.asarray(warp.gap / face / 0.02)) * smooth((0.90 - np.abs(t)) / 0.12)
             return colour + (portrait - colour) * shown[..., None]
         bottom, line = self._painted_edge(held), self._between(t)
         cover = np.clip(0.5 + (bottom - v) / max(1.0, 0.005 * face), 0, 1)
         cover = cover * smooth((TOOTH_ARCH - np.abs(t)) / 0.14)
         cover = cover * smooth(np.asarray((warp.gap / face - 0.012) / 0.030))
-        level = np.clip(self.light * 1.12, 80, 226) * (1 - 0.55 * held**2) * (1 - 0.16 * line)
-        along = np.clip((bottom - v) / (0.02 * face), 0, 1)
-        tooth = TOOTH * (level * (0.94 + 0.06 * along))[..., None]
+        level = np.clip(self.light * 1.22, 80, 232) * (1 - 0.50 * held**2) * (1 - 0.10 * line)
+        lit = smooth(np.asarray((warp.gap / face - 0.015) / 0.045))
+        tooth = (SHADED_TOOTH + (TOOTH - SHADED_TOOTH) * lit) * self.tint * level[..., None]
         return colour + (tooth - colour) * (0.94 * cover)[..., None]
 
     def _painted_edge(self, t: Floats) -> Floats:
@@ -104,12 +107,11 @@ def own_teeth(picture: Picture, mouth: Mouth) -> Floats:
     return np.asarray(middle + gaussian_filter1d(last, 4.0, mode="nearest"))
 
 
-def _light(picture: Picture, mouth: Mouth) -> float:
-    """The luma of the skin beside and below the mouth."""
-    grey = cv2.cvtColor(picture[:, :, :3], cv2.COLOR_BGR2GRAY)
+def _skin(picture: Picture, mouth: Mouth) -> Floats:
+    """The colour (BGR) of well-lit skin beside and below the mouth."""
     u = np.concatenate([mouth.u_of(np.linspace(-1.5, 1.5, 31)), mouth.u_of(np.linspace(-0.6, 0.6, 31))])
     v = np.concatenate([np.full(31, 0.0), np.full(31, mouth.chin * 0.8)])
     x, y = mouth.to_picture(u, v)
-    columns = np.clip(x.round().astype(int), 0, grey.shape[1] - 1)
-    rows = np.clip(y.round().astype(int), 0, grey.shape[0] - 1)
-    return float(np.percentile(grey[rows, columns], 60))
+    columns = np.clip(x.round().astype(int), 0, picture.shape[1] - 1)
+    rows = np.clip(y.round().astype(int), 0, picture.shape[0] - 1)
+    return np.percentile(picture[rows, columns, :3].astype(np.float64), 60, axis=0)

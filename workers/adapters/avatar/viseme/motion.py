@@ -41,7 +41,7 @@ class HeadPose:
         """The affine map (2 x 3) from the moved picture back to the portrait."""
         cos, sin = math.cos(self.turn), math.sin(self.turn)
         back = np.array([[cos, sin], [-sin, cos]])
-        return np.column_stack([back, pivot - back @ (pivot + (self.dx, self.dy))])
+        return np.column_stack([back, pivot - back @ (pivot + np.array([self.dx, self.dy]))])
 
 
 def head_index(frame: int) -> int:

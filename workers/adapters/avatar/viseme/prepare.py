@@ -21,7 +21,7 @@ from workers.adapters.avatar.pictures import normalised, opaque, over, plain, to
 from workers.adapters.avatar.viseme import lipline
 from workers.adapters.avatar.viseme.bundle import Bundle, Patches, pack, unpack
 from workers.adapters.avatar.viseme.drawing import Portrait
-from workers.adapters.avatar.viseme.eyes import Eye, draw_blinks
+from workers.adapters.avatar.viseme.eyes import draw_blinks
 from workers.adapters.avatar.viseme.geometry import (
     Mouth,
     box_of,
@@ -208,12 +208,8 @@ def _draw(picture: Picture, found: _Found, progress: Callable[[int], None]) -> B
         openings=openings,
         widths=widths,
         mouths=Patches.of(artist.rect, drawn, alpha=alpha).shaped(rows, columns),
-        eyes=[_eye_patches(eye, alpha=alpha) for eye in eyes],
+        eyes=[Patches.of(eye.rect, eye.patches, alpha=alpha) for eye in eyes],
     )
-
-
-def _eye_patches(eye: Eye, *, alpha: bool) -> Patches:
-    return Patches.of(eye.rect, eye.patches, alpha=alpha)
 
 
 def _grid(rect: Rect) -> tuple[int, int]:
