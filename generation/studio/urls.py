@@ -1,6 +1,11 @@
-"""The pages of the Studio."""
+"""The Studio's pages. What they show comes over the public REST API."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from generation.studio import views
 
 app_name = "studio"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("account/", views.account, name="account"),
+]

@@ -1,0 +1,102 @@
+// Voices, grouped by language, with a sample to listen to.
+
+import { call, explain, Problem } from "./api.js";
+import { $, el, toast } from "./dom.js";
+
+const languages = new Intl.DisplayNames(undefined, { type: "language" });
+
+export class VoicePicker extends EventTarget {
+  constructor() {
+    super();
+    this.select = $("voice");
+    this.button = $("listen");
+    this.known = new Map();
+    this.byHand = false; // once the person chose, a new face no longer changes the voice
+    this.sound = new Audio();
+    this.select.addEventListener("change", () => {
+      this.byHand = true;
+      this.#silence();
+      this.dispatchEvent(new Event("change"));
+    });
+    this.button.addEventListener("click", () => this.#listen());
+    this.sound.addEventListener("ended", () => this.#silence());
+  }
+
+  get value() {
+    return this.select.value;
+  }
+
+  async load() {
+    const { results } = await call("GET", "voices?limit=100");
+    this.known = new Map(results.map((voice) => [voice.id, voice]));
+    const groups = Map.groupBy ? Map.groupBy(results, (voice) => voice.language) : grouped(results);
+    const blocks = [...groups].map(([language, voices]) => {
+      const group = el("optgroup", { label: named(language) });
+      group.append(...voices.map((voice) => el("option", { value: voice.id }, voice.name)));
+      return group;
+    });
+    this.select.replaceChildren(el("option", { value: "" }, "The avatar's own voice"), ...blocks);
+    this.button.disabled = results.length === 0;
+    this.suggest(this.suggested);
+  }
+
+  /** The voice that belongs to the chosen face. */
+  suggest(id) {
+    this.suggested = id;
+    if (this.byHand || !this.known.size) return;
+    this.select.value = this.known.has(id) ? id : "";
+    this.#silence();
+  }
+
+  async #listen() {
+    if (!this.sound.paused || this.button.getAttribute("aria-busy") === "true") {
+      this.#silence();
+      return;
+    }
+    const id = this.value || this.suggested || this.known.keys().next().value;
+    const voice = this.known.get(id);
+    this.button.setAttribute("aria-busy", "true");
+    $("listen-label").textContent = "Loading";
+    try {
+      this.sound.src = await sample(id, voice);
+      await this.sound.play();
+      $("listen-label").textContent = "Stop";
+    } catch (error) {
+      this.#silence();
+      if (error.name !== "AbortError") toast(error instanceof Problem ? explain(error) : "This voice cannot be played right now.");
+    } finally {
+      this.button.removeAttribute("aria-busy");
+    }
+  }
+
+  #silence() {
+    this.sound.pause();
+    $("listen-label").textContent = "Listen";
+  }
+}
+
+const samples = new Map();
+
+async function sample(id, voice) {
+  if (samples.has(id)) return samples.get(id);
+  const address = voice?.preview_url ?? `/api/v1/voices/${encodeURIComponent(id)}/preview`;
+  const response = await fetch(address, { credentials: "same-origin" });
+  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+  const url = URL.createObjectURL(await response.blob());
+  samples.set(id, url);
+  return url;
+}
+
+function named(language) {
+  try {
+    return languages.of(language);
+  } catch {
+    return language || "Other";
+  }
+}
+
+function grouped(voices) {
+  const groups = new Map();
+  for (const voice of voices) groups.set(voice.language, [...(groups.get(voice.language) ?? []), voice]);
+  return groups;
+}
