@@ -4,8 +4,12 @@
 """
 
 import os
+from pathlib import Path
+from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, worker_ready
+from django.conf import settings
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")  # noqa: TID251 - Django's own bootstrap
@@ -43,3 +47,11 @@ app.conf.update(
         },
     },
 )
+
+
+@worker_ready.connect
+@beat_init.connect
+def _say_ready(**_: Any) -> None:
+    """Tell whoever started us that tasks are taken (or sent) from now on."""
+    if settings.READY_FILE:
+        Path(settings.READY_FILE).touch()

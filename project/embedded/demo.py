@@ -1,0 +1,7 @@
+"""placeholder"""
+
+from pathlib import Path
+
+
+def run(out: Path) -> int:
+    raise NotImplementedError(out)

@@ -1,0 +1,210 @@
+"""The parts of Parley, as the supervisor sees them."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from project.embedded import probes, seaweed, valkey
+from project.embedded.environment import LOOPBACK, Plan, loopback_of
+from project.embedded.parts import Part
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAMES = ("valkey", "storage", "speech", "prepare", "web", "render", "general", "scheduler")
+GENERAL_QUEUES = "speech,media,prepare,webhooks,maintenance"
+RENDER_QUEUES = "batch.viseme,batch.mock"
+GENERAL_THREADS = 6
+# One thread per render worker: there is one worker per core, and more threads only get in each
+# other's way.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def parts(plan: Plan, wanted: tuple[str, ...] = NAMES) -> list[Part]:
+    """Every wanted part that is not replaced by a setting."""
+    made: list[Part] = []
+    if plan.redis_port is not None:
+        made.append(_valkey(plan, plan.redis_port))
+    if plan.s3 is not None:
+        made.append(_storage(plan))
+    if plan.speech_port is not None:
+        made.append(_speech(plan, plan.speech_port))
+    made.append(_prepare(plan))
+    made += [_web(plan), *_render(plan), _general(plan), _scheduler(plan)]
+    return [part for part in made if part.name.rstrip("0123456789") in wanted]
+
+
+def result_file(plan: Plan) -> Path:
+    """Where the preparation leaves the logins that it made."""
+    return plan.home.run / "bootstrap.json"
+
+
+def _valkey(plan: Plan, port: int) -> Part:
+    def repair() -> str | None:
+        aside = valkey.set_aside(plan.home)
+        return f"could not read its data, which is now in {aside}" if aside else None
+
+    return Part(
+        "valkey",
+        valkey.command(plan.home, port, plan.secrets["redis_password"]),
+        cwd=plan.home.folder("valkey"),
+        probe=probes.redis(port, plan.secrets["redis_password"]),
+        repair=repair,
+    )
+
+
+def _storage(plan: Plan) -> Part:
+    front = plan.s3
+    if front is None:
+        raise AssertionError("asked for only where the S3 server is ours")
+    return Part(
+        "storage",
+        seaweed.command(plan.home, plan.ports, plan.secrets, front),
+        cwd=plan.home.folder("seaweed"),
+        # An anonymous caller is refused once identities are loaded; before that nobody answers.
+        probe=probes.http(front.port, "/", statuses={403}, host=loopback_of(front.host)),
+        before=_removing(seaweed.sockets(plan.ports)),
+        after=_removing(seaweed.sockets(plan.ports)),
+        # Asked to stop, it first writes down what it holds, and then waits 15 s for its own parts to
+        # let go of each other.
+        stop_seconds=2.0,
+    )
+
+
+def _speech(plan: Plan, port: int) -> Part:
+    key = plan.home.write(plan.home.run / "speech.key", plan.secrets["speech_api_key"])
+    command = [sys.executable, "-m", "workers.speechd", "--host", LOOPBACK, "--port", str(port)]
+    return Part(
+        "speech",
+        [*command, "--api-key-file", str(key)],
+        cwd=ROOT,
+        probe=probes.http(port, "/health", statuses={200}, bearer=plan.secrets["speech_api_key"]),
+        start_seconds=120.0,
+        nice=2,
+    )
+
+
+def _prepare(plan: Plan) -> Part:
+    return Part(
+        "prepare",
+        [sys.executable, "-m", "project.embedded.prepare", str(result_file(plan))],
+        cwd=ROOT,
+        needs=("valkey", "storage"),
+        before=_removing([result_file(plan)]),
+    )
+
+
+def _web(plan: Plan) -> Part:
+    command = [
+        sys.executable,
+        "-m",
+        "daphne",
+        "-v",
+        "0",
+        "--no-server-name",
+        "--application-close-timeout",
+        "3",
+    ]
+    fds: tuple[int, ...] = ()
+    if plan.certificate is not None:
+        certificate, key = plan.certificate
+        command += ["-e", _tls_endpoint(plan, certificate, key)]
+    else:
+        # The supervisor listens, so that callers wait instead of being refused while this part restarts.
+        listening = plan.ports.listen("web")
+        fds = (listening.fileno(),)
+        command += ["--fd", str(fds[0])]
+    if plan.given.get("TRUST_PROXY", "0").lower() in ("1", "true"):
+        command.append("--proxy-headers")
+    return Part(
+        "web",
+        [*command, "project.asgi:application"],
+        cwd=ROOT,
+        needs=("prepare",),
+        probe=probes.http(plan.port, "/livez", statuses={200}, tls=plan.tls, host=loopback_of(plan.host)),
+        pass_fds=fds,
+    )
+
+
+def _tls_endpoint(plan: Plan, certificate: Path, key: Path) -> str:
+    escaped = [
+        str(value).replace("\\", "\\\\").replace(":", "\\:") for value in (plan.host, key, certificate)
+    ]
+    return f"ssl:port={plan.port}:interface={escaped[0]}:privateKey={escaped[1]}:certKey={escaped[2]}"
+
+
+def _render(plan: Plan) -> list[Part]:
+    return [
+        _worker(plan, f"render{i}", ["-P", "solo", "-Q", RENDER_QUEUES], nice=10, env=ONE_THREAD)
+        for i in range(1, plan.render_workers + 1)
+    ]
+
+
+def _general(plan: Plan) -> Part:
+    return _worker(
+        plan, "general", ["-P", "threads", "-c", str(GENERAL_THREADS), "-Q", GENERAL_QUEUES], nice=5
+    )
+
+
+def _worker(
+    plan: Plan, name: str, options: list[str], *, nice: int, env: dict[str, str] | None = None
+) -> Part:
+    ready = plan.home.run / f"{name}.ready"
+    celery = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "project",
+        "worker",
+        "-l",
+        _level(plan),
+        "-n",
+        f"{name}@parley",
+    ]
+    return Part(
+        name,
+        [*celery, *options, "--without-mingle", "--without-gossip"],
+        env={**(env or {}), "READY_FILE": str(ready)},
+        cwd=ROOT,
+        needs=("prepare",),
+        probe=probes.file(ready),
+        before=_removing([ready]),
+        nice=nice,
+    )
+
+
+def _scheduler(plan: Plan) -> Part:
+    ready = plan.home.run / "scheduler.ready"
+    schedule = plan.home.folder("scheduler") / "schedule"
+    return Part(
+        "scheduler",
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "project",
+            "beat",
+            "-l",
+            _level(plan),
+            "-s",
+            str(schedule),
+            "--pidfile=",
+        ],
+        env={"READY_FILE": str(ready)},
+        cwd=ROOT,
+        needs=("prepare",),
+        probe=probes.file(ready),
+        before=_removing([ready]),
+    )
+
+
+def _level(plan: Plan) -> str:
+    return plan.given.get("LOG_LEVEL") or "INFO"
+
+
+def _removing(paths: list[Path]) -> Callable[[], None]:
+    def remove() -> None:
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    return remove
