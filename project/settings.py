@@ -127,6 +127,8 @@ SPEECH_API_KEY = env_str("SPEECH_API_KEY")
 
 # --- Celery --------------------------------------------------------------------------------
 
+# A worker or the scheduler makes this file once it is ready; each has its own.
+READY_FILE = env_str("READY_FILE")
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Fragments are short and every claim is fenced in the database, so a second delivery is
@@ -251,6 +253,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "project.api.openapi.add_problems",
+    ],
+    "WEBHOOKS": ["project.webhooks.openapi.WEBHOOKS"],
 }
 
 UNFOLD = {
