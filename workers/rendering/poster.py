@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from itertools import islice
 
 import av
@@ -23,10 +24,10 @@ def poster(data: bytes, *, frame: int = 0, max_side: int | None = None, quality:
     """
     try:
         with av.open(io.BytesIO(data), "r") as container:
-            image = _picture(container, frame).to_image()
+            pixels = _picture(container, frame).to_ndarray(format="rgb24")
     except FFmpegError as error:
         raise MalformedMedia("the fragment has no picture to show") from error
-    return jpeg(image, max_side=max_side, quality=quality)
+    return jpeg(Image.fromarray(pixels), max_side=max_side, quality=quality)
 
 
 def thumbnail(data: bytes, *, max_side: int = 320, frame: int = 0) -> bytes:
@@ -44,9 +45,7 @@ def jpeg(image: Image.Image, *, max_side: int | None = None, quality: int = QUAL
 
 
 def _picture(container: InputContainer, number: int) -> VideoFrame:
-    picture = None
-    for picture in islice(container.decode(video=0), number + 1):
-        pass
-    if picture is None:
+    pictures = deque(islice(container.decode(video=0), number + 1), maxlen=1)
+    if not pictures:
         raise MalformedMedia("the fragment has no picture to show")
-    return picture
+    return pictures[0]
