@@ -24,7 +24,7 @@ BROWS = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))
 CREASE = 0.50  # of the way from the lid to the brow: above it nothing changes
 OVERLAP = 0.007  # how far a shut lid reaches over the lower one, of face height
 SKIN_BELOW = 0.030  # where the skin below the eye is looked at
-LASHES = 0.0075  # the thickness of the lash line
+LASHES = 0.0062  # the thickness of the lash line
 MIN_OPEN = 0.018  # eyes less open than this, of face height, do not blink
 COLUMNS = 65  # where the skin is looked at, from corner to corner
 
@@ -81,7 +81,7 @@ class _Lid:
         return float(self.lower(0.0) - self.upper(0.0))
 
     def extent(self) -> tuple[Floats, Floats]:
-        u = np.linspace(-1.25, 1.25, 21) * self.half
+        u = np.linspace(-1.3, 1.3, 21) * self.half
         held = np.clip(u, -self.half, self.half)
         v = np.concatenate([self.upper(held) - self.rise, self.lower(held) + SKIN_BELOW * self.face])
         return self.to_picture(np.concatenate([u, u]), v)
@@ -94,7 +94,7 @@ class _Lid:
         upper, lower = self.upper(held), self.lower(held) + OVERLAP * self.face
         edge = upper + (lower - upper) * shut
         drawn = picture[rect.slices].astype(np.float64)
-        inside = 1 - smooth((np.abs(u) / self.half - 0.90) / 0.16)
+        inside = 1 - smooth((np.abs(u) / self.half - 1.04) / 0.18)
         top = smooth((v - (upper - self.rise)) / (0.75 * self.rise))
         cover = inside * top * np.clip(0.5 + edge - v, 0, 1)
         skin = paint.skin(u / self.half, (v - upper + self.rise) / (lower - upper + self.rise))
@@ -104,10 +104,10 @@ class _Lid:
 
     def _lashes(self, drawn: Floats, u: Floats, below: Floats, colour: Floats) -> None:
         """A soft dark line along the lid's edge, thinner towards the corners."""
-        along = np.clip(1 - (u / (1.02 * self.half)) ** 2, 0, 1)
+        along = np.clip(1 - (u / (1.14 * self.half)) ** 2, 0, 1)
         thick = np.maximum(0.8, LASHES * self.face * (0.45 + 0.55 * along))
         line = np.exp(-((below / thick) ** 2)) * smooth(along / 0.25)
-        drawn[..., :3] += (colour - drawn[..., :3]) * (0.80 * line)[..., None]
+        drawn[..., :3] += (colour - drawn[..., :3]) * (0.68 * line)[..., None]
 
     def to_picture(self, u: Floats, v: Floats) -> tuple[Floats, Floats]:
         along = self.along

@@ -23,7 +23,11 @@ SAME_FACE = 0.3  # boxes that overlap more than this are one face
 SHORT_RANGE, FULL_RANGE = "face_detection_short_range", "face_detection_full_range"
 MESH_POINTS = 468
 MESH_MARGIN = 1.5  # the mesh looks at a square this much larger than the detected box
+EYE_MARGIN = 2.3  # the eye network looks at a square this many eyes wide
 FOREHEAD, CHIN = 10, 152
+# The rim of an eye as the eye network orders it: outer corner, lower lid, inner corner, upper lid.
+LEFT_RIM = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
+RIGHT_RIM = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,23 @@ def find_mesh(picture: Picture, face: Face) -> Floats | None:
         return None
     again, seen = _mesh(picture, _frame_of_points(points))
     return again if seen else points
+
+
+def refine_eyes(picture: Picture, points: Floats) -> Floats:
+    """The same points with the rims of both eyes looked at more closely."""
+    refined = points.copy()
+    for rim, mirrored in ((LEFT_RIM, False), (RIGHT_RIM, True)):
+        along = points[rim[8]] - points[rim[0]]
+        if mirrored:
+            along = -along
+        centre = (points[rim[0]] + points[rim[8]]) / 2
+        frame = _frame(
+            (centre[0], centre[1]),
+            float(np.hypot(*along)) * EYE_MARGIN,
+            float(np.arctan2(along[1], along[0])),
+        )
+        refined[list(rim)] = _rim(picture, frame, mirrored=mirrored)
+    return refined
 
 
 def face_height(points: Floats) -> float:
@@ -118,7 +139,27 @@ def _frame(centre: tuple[float, float], side: float, turn: float) -> Floats:
 
 def _mesh(picture: Picture, frame: Floats) -> tuple[Floats, bool]:
     network = _network("face_landmark")
+    crop, to_picture = _crop(picture, frame, int(network.get_input_details()[0]["shape"][1]))
+    first, second = _run(network, crop)
+    points, flag = (first, second) if first.size > second.size else (second, first)
+    flat = points.reshape(MESH_POINTS, 3)[:, :2].astype(np.float64)
+    return flat @ to_picture[:, :2].T + to_picture[:, 2], float(flag.reshape(-1)[-1]) > 0
+
+
+def _rim(picture: Picture, frame: Floats, *, mirrored: bool) -> Floats:
+    """The 16 points of an eye's rim. The network knows left eyes: a right one is shown mirrored."""
+    network = _network("iris_landmark")
     side = int(network.get_input_details()[0]["shape"][1])
+    crop, to_picture = _crop(picture, frame, side)
+    first, second = _run(network, np.ascontiguousarray(crop[:, ::-1]) if mirrored else crop)
+    rim = (first if first.size > second.size else second).reshape(-1, 3)[:16, :2].astype(np.float64)
+    if mirrored:
+        rim[:, 0] = side - 1 - rim[:, 0]
+    return np.asarray(rim @ to_picture[:, :2].T + to_picture[:, 2])
+
+
+def _crop(picture: Picture, frame: Floats, side: int) -> tuple[NDArray[np.float32], Floats]:
+    """A turned square of the picture as a network wants it (RGB, 0 to 1), and the map from it back."""
     to_picture = frame.copy()
     to_picture[:, :2] /= side
     # Shrinking by much more than 2 without averaging first would alias the lips away.
@@ -131,10 +172,7 @@ def _mesh(picture: Picture, frame: Floats) -> tuple[Floats, bool]:
     crop = cv2.warpAffine(
         source, to_picture / shrink, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )
-    first, second = _run(network, crop[:, :, ::-1].astype(np.float32) / 255)
-    points, flag = (first, second) if first.size > second.size else (second, first)
-    flat = points.reshape(MESH_POINTS, 3)[:, :2].astype(np.float64)
-    return flat @ to_picture[:, :2].T + to_picture[:, 2], float(flag.reshape(-1)[-1]) > 0
+    return np.ascontiguousarray(crop[:, :, ::-1], dtype=np.float32) / np.float32(255), to_picture
 
 
 def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:

@@ -29,7 +29,7 @@ from workers.adapters.avatar.viseme.geometry import (
     mouth_of_landmarks,
     moved_into,
 )
-from workers.adapters.avatar.viseme.landmarks import Face, face_height, find_faces, find_mesh
+from workers.adapters.avatar.viseme.landmarks import Face, face_height, find_faces, find_mesh, refine_eyes
 from workers.adapters.avatar.viseme.shapes import Rect, ShapeArtist
 from workers.adapters.avatar.viseme.warp import Shape
 from workers.adapters.errors import PreparationError
@@ -200,7 +200,11 @@ def _draw(picture: Picture, found: _Found, progress: Callable[[int], None]) -> B
         drawn += [artist.draw(Shape(opening, width)) for width in widths]
         progress(15 + round(65 * len(drawn) / (rows * columns)))
     alpha = picture.shape[2] == 4
-    eyes = [] if found.points is None else draw_blinks(picture, found.points, found.mouth.face)
+    eyes = (
+        []
+        if found.points is None
+        else draw_blinks(picture, refine_eyes(picture, found.points), found.mouth.face)
+    )
     return Bundle(
         portrait=to_i420(np.ascontiguousarray(picture[:, :, :3])),
         alpha=np.ascontiguousarray(picture[:, :, 3]) if alpha else None,
