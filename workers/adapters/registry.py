@@ -1,9 +1,13 @@
 """Models and providers by name. Nothing heavy is imported until it is asked for."""
 
+from collections.abc import Mapping
 from pkgutil import resolve_name
-from typing import cast
+from typing import Any, cast
 
 from workers.adapters.avatar.base import Preparer, Renderer
+from workers.adapters.endpoint import Endpoint
+from workers.adapters.stt.base import Recognizer
+from workers.adapters.tts.base import Synthesizer
 
 RENDERERS = {
     "viseme": "workers.adapters.avatar.viseme.renderer:VisemeRenderer",
@@ -14,12 +18,29 @@ PREPARERS = {
     "mock": "workers.adapters.avatar.mock.prepare:MockPreparer",
 }
 
+SYNTHESIZERS = {
+    "openai_compatible": "workers.adapters.tts.openai_compatible.synthesizer:make",
+}
+RECOGNIZERS = {
+    "openai_compatible": "workers.adapters.stt.openai_compatible.recognizer:make",
+}
+
 
 def renderer(model: str) -> Renderer:
     """Make the renderer of a model; `KeyError` for a name nobody registered."""
-    return cast(Renderer, resolve_name(RENDERERS[model])())
+    return cast("Renderer", resolve_name(RENDERERS[model])())
 
 
 def preparer(model: str) -> Preparer:
     """Make the preparer of a model; `KeyError` for a name nobody registered."""
-    return cast(Preparer, resolve_name(PREPARERS[model])())
+    return cast("Preparer", resolve_name(PREPARERS[model])())
+
+
+def synthesizer(adapter: str, endpoint: Endpoint, options: Mapping[str, Any]) -> Synthesizer:
+    """Make a provider's synthesizer; `options` come from its file in `configs/providers`."""
+    return cast("Synthesizer", resolve_name(SYNTHESIZERS[adapter])(endpoint, options))
+
+
+def recognizer(adapter: str, endpoint: Endpoint, options: Mapping[str, Any]) -> Recognizer:
+    """Make a provider's recognizer; `options` come from its file in `configs/providers`."""
+    return cast("Recognizer", resolve_name(RECOGNIZERS[adapter])(endpoint, options))

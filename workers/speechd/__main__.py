@@ -1,4 +1,4 @@
-"""The speech sidecar: `python -m workers.speechd --port 8770 --api-key-file key`.
+"""The speech sidecar: `python -m workers.speechd --port 8600 --api-key-file key`.
 
 A program of its own that speaks OpenAI's protocol on loopback, so that the service reaches local
 speech the way it reaches any provider, and the models live in one process however many workers ask.
@@ -39,7 +39,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workers.speechd", description="Local speech")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8770)
+    parser.add_argument("--port", type=int, default=8600)
     parser.add_argument("--api-key-file", required=True, help="a path, or /dev/fd/N for an inherited pipe")
     parser.add_argument("--threads", type=int, default=1, help="threads of one synthesis")
     parser.add_argument("--hearing-threads", type=int, default=2, help="threads of one recognition")

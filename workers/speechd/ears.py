@@ -17,11 +17,11 @@ class Heard:
     text: str
 
 
-class TooLong(Exception):  # noqa: N818 - a refusal
+class TooLong(Exception):
     """More sound than is heard at a time."""
 
 
-class Unreadable(Exception):  # noqa: N818 - a refusal
+class Unreadable(Exception):
     """The upload is no sound that we can decode."""
 
 

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from workers.speechd import timing, trim
+from workers.speech import trim
+from workers.speechd import timing
 from workers.speechd.catalogue import VOICES
 from workers.speechd.engines.base import Engine, Samples
 from workers.speechd.line import Line

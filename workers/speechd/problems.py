@@ -3,7 +3,7 @@
 from aiohttp import web
 
 
-class Refused(Exception):  # noqa: N818 - the answer, not a fault of ours
+class Refused(Exception):
     """The request cannot be served; becomes `{"error": {...}}` with that status."""
 
     def __init__(self, status: int, code: str, message: str, *, param: str | None = None) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 LIVE, BATCH = 0, 1
 
 
-class Full(Exception):  # noqa: N818 - a state, not a fault
+class Full(Exception):
     """More are waiting than is sensible; come back later."""
 
 

@@ -1,0 +1,55 @@
+"""Where a provider is reached, and the pooled connections to it."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import httpx
+
+from workers.adapters.errors import AdapterError
+
+MAX_CONNECTIONS = 32
+KEEPALIVE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A provider's address, up to and including its version (`https://api.example.com/v1`)."""
+
+    base_url: str
+    api_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds for each step; `read` is the longest silence before and while a body arrives."""
+
+    connect: float = 5.0
+    read: float = 60.0
+    pool: float = 30.0
+
+
+@lru_cache(maxsize=16)
+def client(base_url: str) -> httpx.Client:
+    """One pool of connections per provider and process; safe to share between threads."""
+    return httpx.Client(base_url=base_url, limits=_limits(), follow_redirects=False, trust_env=False)
+
+
+@lru_cache(maxsize=16)
+def async_client(base_url: str, loop: object) -> httpx.AsyncClient:  # noqa: ARG001 - the key of the cache
+    """As `client`; connections belong to the event loop that opened them."""
+    return httpx.AsyncClient(base_url=base_url, limits=_limits(), follow_redirects=False, trust_env=False)
+
+
+def judged(exc: httpx.HTTPError, provider: str) -> AdapterError:
+    """A fault of the connection as a value of our tree; another try may help with all but nonsense."""
+    if isinstance(exc, httpx.TimeoutException):
+        message, code = "The speech provider did not answer in time.", "provider_timeout"
+    elif isinstance(exc, httpx.TransportError):
+        message, code = "The connection to the speech provider failed.", "provider_unreachable"
+    else:
+        message, code = "The speech provider's answer cannot be read.", "provider_error"
+    return AdapterError(message, provider=provider, retryable=code != "provider_error", code=code)
+
+
+def _limits() -> httpx.Limits:
+    return httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS)
