@@ -12,7 +12,8 @@ class Part:
     """One process of the stack.
 
     Without a `probe` it is a step that has to end well; with one it has to stay. `before` runs ahead
-    of every start, `after` when it was stopped for good; `repair` after several starts in a row failed, and says what it did.
+    of every start, `after` once it was stopped for good; `repair` after several starts in a row failed,
+    and says what it did.
     """
 
     name: str
