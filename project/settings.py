@@ -256,8 +256,8 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "project.api.openapi.add_problems",
+        "project.webhooks.openapi.add_webhooks",
     ],
-    "WEBHOOKS": ["project.webhooks.openapi.WEBHOOKS"],
 }
 
 UNFOLD = {

@@ -7,3 +7,7 @@ class ApiConfig(AppConfig):
     name = "project.api"
     label = "api"
     verbose_name = "API"
+
+    def ready(self) -> None:
+        # Its classes register themselves with drf-spectacular, which needs the app registry first.
+        from project.api import openapi  # noqa: F401, PLC0415

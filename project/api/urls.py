@@ -1,3 +1,10 @@
-from django.urls import URLPattern
+"""Addresses of the API's own document, below /api/."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from project.api import documents
+
+urlpatterns = [
+    path("schema/", documents.schema, name="api-schema"),
+    path("docs/", documents.docs, name="api-docs"),
+]
