@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Iterator
 
 from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
@@ -12,12 +11,12 @@ from django.utils import timezone
 from generation.clips import actors, leases, outcome, sound
 from generation.clips.leases import Lease, LeaseLost, StopWork
 from generation.clips.models import Clip, ClipFragment, ClipStatus, ClipUtterance, FragmentStatus
-from generation.clips.scene import Scene, scene_of
+from generation.clips.scene import scene_of
 from storage import fragments
 from storage.fragments import FragmentInfo
-from workers.adapters.avatar.base import I420
+from workers.adapters.avatar.base import AudioWindow
 from workers.profiles import load_profile
-from workers.rendering.encode import FragmentEncoder
+from workers.rendering.fragment import render_fragment as draw_and_encode
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +24,9 @@ _log = logging.getLogger(__name__)
 def render_fragment(clip_id: str, index: int) -> None:
     """Make one fragment, unless it is made, taken, or not wanted any more."""
     started_at = timezone.now()
-    fragment = ClipFragment.objects.select_related("clip").filter(clip_id=clip_id, index=index).first()
+    fragment = (
+        ClipFragment.objects.select_related("clip__avatar").filter(clip_id=clip_id, index=index).first()
+    )
     if fragment is None or fragment.status == FragmentStatus.DONE:
         return
     clip = fragment.clip
@@ -66,25 +67,27 @@ def _make(clip: Clip, fragment: ClipFragment, lease: Lease) -> None:
 
 def _draw(clip: Clip, fragment: ClipFragment, lease: Lease) -> bytes:
     scene = scene_of(clip)
-    encoder = FragmentEncoder(width=scene.width, height=scene.height)
-    for picture in _pictures(clip, fragment, scene):
-        lease.check()
-        encoder.push(picture)
-    return encoder.finish().data
-
-
-def _pictures(clip: Clip, fragment: ClipFragment, scene: Scene) -> Iterator[I420]:
-    profile = load_profile(clip.model)
-    start, end = sound.overlapping(profile, fragment.start_frame, fragment.frames)
-    window = sound.window(
-        profile, fragment.start_frame, fragment.frames, pieces(clip.pk, start, end), actors.load_pcm
-    )
     renderer = actors.renderer(clip.model)
     avatar = actors.avatar(renderer, clip.bundle_key, clip.bundle_sha256)
     stream = renderer.open_stream(avatar, start_frame=fragment.start_frame, background=scene.background)
-    poses = renderer.infer(stream, renderer.extract_features(stream, window))
-    for offset, pose in enumerate(poses):
-        yield scene.dress(renderer.compose_frame(stream, pose), fragment.start_frame + offset)
+    made = draw_and_encode(
+        renderer,
+        stream,
+        _window(clip, fragment),
+        width=scene.width,
+        height=scene.height,
+        canvas=scene.canvas,
+        overlay=scene.overlay(fragment.start_frame, fragment.frames),
+        check=lease.check,
+    )
+    return made.data
+
+
+def _window(clip: Clip, fragment: ClipFragment) -> AudioWindow:
+    profile = load_profile(clip.model)
+    start, end = sound.overlapping(profile, fragment.start_frame, fragment.frames)
+    heard = pieces(clip.pk, start, end)
+    return sound.window(profile, fragment.start_frame, fragment.frames, heard, actors.load_pcm)
 
 
 def pieces(clip_id: str, start: int, end: int) -> list[sound.Piece]:

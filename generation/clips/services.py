@@ -20,17 +20,18 @@ MAX_BATCH = 100
 
 def clip_create(owner: User, wish: Wish) -> Clip:
     """Accept one clip. Raises `InvalidInput` or `LimitReached`; once this commits, it will be made."""
-    return _accept(owner, [wishes.check(owner, wish)])[0]
+    return clips_accept(owner, [wishes.check(owner, wish)])[0]
 
 
 def clip_create_batch(owner: User, wanted: Sequence[Wish]) -> list[Clip]:
     """Accept all of these clips or none."""
     if not 1 <= len(wanted) <= MAX_BATCH:
         raise InvalidInput(f"A batch has 1 to {MAX_BATCH} clips.", code="invalid_batch", pointer="/clips")
-    return _accept(owner, [wishes.check(owner, wish) for wish in wanted])
+    return clips_accept(owner, [wishes.check(owner, wish) for wish in wanted])
 
 
-def _accept(owner: User, orders: Sequence[Order]) -> list[Clip]:
+def clips_accept(owner: User, orders: Sequence[Order]) -> list[Clip]:
+    """Write checked orders down, all or none, within the owner's allowance. Raises `LimitReached`."""
     with transaction.atomic():
         allowances.check_clips_in_flight(owner, count=lambda: in_flight(owner), adding=len(orders))
         seconds = sum(round(order.estimated_ms / 1000) for order in orders)

@@ -25,6 +25,7 @@ from workers import profiles
 MAX_METADATA_BYTES = 8 * 1024
 SPEEDS = (0.5, 2.0)
 CAPTIONS = ("sidecar", "burned")
+ASPECT_RATIOS = ("16:9", "9:16", "1:1", "4:5")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -123,7 +124,7 @@ def _script(wish: Wish, avatar: Avatar) -> tuple[str, None, int]:
         )
         raise _bad(wish, "script", "script_too_long", detail)
     name, pointer = (wish.voice, "voice") if wish.voice else (avatar.default_voice, "avatar")
-    voice = voices.find(name or voices.DEFAULT)
+    voice = voices.find(name) if name else voices.default()
     if voice is None:
         raise _bad(wish, pointer, "voice_not_found", f"There is no voice {name!r}.")
     estimated_ms = narration.estimate_ms(wish.script, voice, _speed(wish))
@@ -135,6 +136,13 @@ def _script(wish: Wish, avatar: Avatar) -> tuple[str, None, int]:
         )
         raise _bad(wish, "script", "clip_too_long", detail)
     return voice.id, None, estimated_ms
+
+
+def check_length(script: str, *, pointer: str) -> None:
+    most = settings.MAX_SCRIPT_CHARACTERS
+    if len(script) > most:
+        detail = f"A script has at most {most} characters; this has {len(script)}."
+        raise InvalidInput(detail, code="script_too_long", pointer=pointer)
 
 
 def _audio_upload(owner: User, wish: Wish) -> Upload:
@@ -161,8 +169,6 @@ def _speed(wish: Wish) -> float:
 
 
 def _aspect_ratio(wish: Wish) -> str:
-    from generation.clips.scene import ASPECT_RATIOS
-
     if wish.aspect_ratio and wish.aspect_ratio not in ASPECT_RATIOS:
         detail = f"aspect_ratio is one of {', '.join(ASPECT_RATIOS)}."
         raise _bad(wish, "aspect_ratio", "invalid_aspect_ratio", detail)

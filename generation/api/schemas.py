@@ -1,0 +1,175 @@
+"""What the calls take and give: for parsing, and for the OpenAPI document."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from generation.clips import wishes
+from generation.clips.models import ClipStage, ClipStatus
+
+
+class BackgroundField(serializers.JSONField):
+    """`"#rrggbb"` or `{"upload": "upl_..."}`."""
+
+
+class ClipWish(serializers.Serializer[Any]):
+    """One of `script`, `upload` and `audio_url` says what is heard."""
+
+    avatar = serializers.CharField(max_length=80, help_text="Id or slug")
+    voice = serializers.CharField(max_length=120, required=False, allow_blank=True)
+    model = serializers.CharField(max_length=40, required=False, allow_blank=True)
+    script = serializers.CharField(
+        required=False, allow_blank=True, trim_whitespace=False, help_text="Plain text; see docs/clips.md"
+    )
+    upload = serializers.CharField(max_length=40, required=False, help_text="Id of an audio upload")
+    audio_url = serializers.CharField(max_length=2000, required=False)
+    speed = serializers.FloatField(
+        required=False, min_value=wishes.SPEEDS[0], max_value=wishes.SPEEDS[1], default=1.0
+    )
+    aspect_ratio = serializers.ChoiceField(choices=wishes.ASPECT_RATIOS, required=False)
+    background = BackgroundField(required=False, allow_null=True)
+    captions = serializers.ChoiceField(choices=wishes.CAPTIONS, required=False, default="sidecar")
+    callback_url = serializers.CharField(max_length=2000, required=False, allow_blank=True)
+    metadata = serializers.DictField(required=False)
+
+    def wish(self, at: str = "") -> wishes.Wish:
+        told = {name: value for name, value in self.validated_data.items() if value is not None}
+        return wishes.Wish(**told, at=at)
+
+
+class BatchWish(serializers.Serializer[Any]):
+    clips = ClipWish(many=True, allow_empty=False, max_length=100)
+
+
+class EstimateWish(serializers.Serializer[Any]):
+    script = serializers.CharField(allow_blank=True, trim_whitespace=False)
+    voice = serializers.CharField(max_length=120, required=False, allow_blank=True)
+    speed = serializers.FloatField(
+        required=False, min_value=wishes.SPEEDS[0], max_value=wishes.SPEEDS[1], default=1.0
+    )
+
+
+class Estimate(serializers.Serializer[Any]):
+    duration_ms = serializers.IntegerField()
+
+
+class Fragments(serializers.Serializer[Any]):
+    total = serializers.IntegerField(allow_null=True)
+    done = serializers.IntegerField()
+
+
+class Failure(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class Result(serializers.Serializer[Any]):
+    video_url = serializers.URLField(allow_null=True)
+    poster_url = serializers.URLField(allow_null=True)
+    srt_url = serializers.URLField(allow_null=True)
+    vtt_url = serializers.URLField(allow_null=True)
+    duration_ms = serializers.IntegerField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    fps = serializers.IntegerField()
+    bytes = serializers.IntegerField()
+    expires_at = serializers.DateTimeField(help_text="When the files are deleted")
+
+
+class ClipOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    status = serializers.ChoiceField(choices=ClipStatus.choices)
+    stage = serializers.ChoiceField(choices=ClipStage.choices, allow_null=True)
+    progress = serializers.IntegerField(min_value=0, max_value=100)
+    fragments = Fragments()
+    avatar = serializers.CharField()
+    voice = serializers.CharField(allow_null=True)
+    model = serializers.CharField()
+    script = serializers.CharField(allow_null=True)
+    speed = serializers.FloatField()
+    aspect_ratio = serializers.CharField(allow_null=True)
+    captions = serializers.CharField()
+    estimated_ms = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    cancel_requested_at = serializers.DateTimeField(allow_null=True)
+    failure = Failure(allow_null=True)
+    result = Result(allow_null=True)
+    preview_url = serializers.URLField(allow_null=True)
+    metadata = serializers.DictField()
+    timings = serializers.DictField(required=False)
+
+
+class ClipPage(serializers.Serializer[Any]):
+    results = ClipOut(many=True)
+    next = serializers.URLField(allow_null=True)
+
+
+class BatchOut(serializers.Serializer[Any]):
+    clips = ClipOut(many=True)
+
+
+class FileIn(serializers.Serializer[Any]):
+    file = serializers.FileField()
+
+
+class UploadOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    kind = serializers.ChoiceField(choices=["audio", "image"])
+    bytes = serializers.IntegerField()
+    duration_ms = serializers.IntegerField(required=False)
+    sample_rate = serializers.IntegerField(required=False)
+    width = serializers.IntegerField(required=False)
+    height = serializers.IntegerField(required=False)
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+
+
+class VoiceOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    provider = serializers.CharField()
+    name = serializers.CharField()
+    language = serializers.CharField()
+    gender = serializers.CharField()
+    preview_url = serializers.URLField()
+
+
+class Slots(serializers.Serializer[Any]):
+    total = serializers.IntegerField()
+    free = serializers.IntegerField()
+
+
+class ModelProfile(serializers.Serializer[Any]):
+    fps = serializers.IntegerField()
+    width = serializers.IntegerField(allow_null=True)
+    height = serializers.IntegerField(allow_null=True)
+    sample_rate = serializers.IntegerField()
+    fragment_ms = serializers.IntegerField()
+
+
+class ModelOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    backend = serializers.CharField()
+    available = serializers.BooleanField()
+    reason = serializers.CharField(allow_null=True)
+    queue = serializers.CharField()
+    queue_depth = serializers.IntegerField(allow_null=True)
+    slots = Slots()
+    profile = ModelProfile()
+
+
+class TranscriptionIn(serializers.Serializer[Any]):
+    file = serializers.FileField()
+    language = serializers.CharField(max_length=20, required=False, allow_blank=True)
+
+
+class Segment(serializers.Serializer[Any]):
+    start_ms = serializers.IntegerField()
+    end_ms = serializers.IntegerField()
+    text = serializers.CharField()
+
+
+class Transcription(serializers.Serializer[Any]):
+    text = serializers.CharField()
+    segments = Segment(many=True)

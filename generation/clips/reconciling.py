@@ -1,0 +1,111 @@
+"""Finds work whose message or worker was lost, and enqueues it again.
+
+The rows say what has to be done; the queues are asked what waits in them already. A row is sent
+again only when nobody holds it, its time has come, its message is not waiting, and the last one was
+sent a few seconds ago: so a full queue is never filled twice, and an emptied one is full again after
+one pass.
+"""
+
+import logging
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from generation.clips import outcome, states
+from generation.clips.leases import free
+from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, FragmentStatus
+from workers import dispatch, profiles
+
+GRACE = timedelta(seconds=4)  # from sending a message to its claim, on a busy machine
+MOST_AT_ONCE = 1000
+
+_log = logging.getLogger(__name__)
+
+
+def reconcile() -> int:
+    """Do one pass; return how many messages were sent again. Raises what the broker raises."""
+    settle_cancellations()
+    settle_counts()
+    return send_speech() + send_assemblies() + send_fragments()
+
+
+def settle_cancellations() -> None:
+    """End cancelled clips whose last worker is gone."""
+    asked = Clip.objects.filter(status__in=states.UNFINISHED, cancel_requested_at__isnull=False)
+    for clip_id in asked.values_list("pk", flat=True)[:MOST_AT_ONCE]:
+        outcome.cancel_if_idle(clip_id)
+
+
+def settle_counts() -> None:
+    """Go on with clips that have everything and still say that they render."""
+    complete = Clip.objects.filter(
+        status=ClipStatus.RUNNING, stage=ClipStage.RENDERING, fragments_done=F("fragments_total")
+    )
+    for clip_id in complete.values_list("pk", flat=True)[:MOST_AT_ONCE]:
+        with transaction.atomic():
+            outcome.advance(clip_id)
+
+
+def send_speech() -> int:
+    clips = _wanted(Clip.objects.filter(stage__in=("", ClipStage.SPEECH)))
+    return _send_clips(clips, dispatch.SPEAK, dispatch.SPEECH_QUEUE)
+
+
+def send_assemblies() -> int:
+    clips = _wanted(Clip.objects.filter(stage=ClipStage.ASSEMBLING))
+    return _send_clips(clips, dispatch.ASSEMBLE, dispatch.MEDIA_QUEUE)
+
+
+def _wanted(clips: QuerySet[Clip]) -> QuerySet[Clip]:
+    return clips.filter(status__in=states.UNFINISHED, cancel_requested_at=None)
+
+
+def _send_clips(clips: QuerySet[Clip], task: str, queue: str) -> int:
+    send = {dispatch.SPEAK: dispatch.speak, dispatch.ASSEMBLE: dispatch.assemble}[task]
+    waiting = dispatch.waiting(queue)
+    sent = 0
+    for clip in clips.filter(_stale()).order_by("created_at")[:MOST_AT_ONCE]:
+        if dispatch.identity(task, clip.pk) in waiting:
+            continue
+        with transaction.atomic():
+            rows = Clip.objects.filter(free(), pk=clip.pk, enqueued_at=clip.enqueued_at)
+            if rows.update(enqueued_at=timezone.now()):
+                _log.info("%s of %s is sent again", task, clip.pk)
+                send(clip.pk)
+                sent += 1
+    return sent
+
+
+def send_fragments() -> int:
+    # The queues are asked before the rows: what is taken from a queue in between is seen as held.
+    waiting = {profile.queue: dispatch.waiting(profile.queue) for profile in profiles.profiles()}
+    fragments = ClipFragment.objects.filter(
+        _stale(),
+        status__in=(FragmentStatus.PENDING, FragmentStatus.RUNNING),
+        clip__status=ClipStatus.RUNNING,
+        clip__cancel_requested_at=None,
+    )
+    sent = 0
+    for fragment in fragments.select_related("clip").order_by("clip__created_at", "index")[:MOST_AT_ONCE]:
+        queue = profiles.load_profile(fragment.clip.model).queue
+        name = dispatch.identity(dispatch.RENDER_FRAGMENT, fragment.clip_id, fragment.index)
+        if name not in waiting[queue]:
+            sent += _send_fragment(fragment, queue)
+    if sent:
+        _log.info("%d fragments are sent again", sent)
+    return sent
+
+
+def _send_fragment(fragment: ClipFragment, queue: str) -> bool:
+    with transaction.atomic():
+        rows = ClipFragment.objects.filter(free(), pk=fragment.pk, enqueued_at=fragment.enqueued_at)
+        ours = rows.exclude(status=FragmentStatus.DONE).update(enqueued_at=timezone.now())
+        if ours:
+            dispatch.render_fragment(fragment.clip_id, fragment.index, queue)
+    return bool(ours)
+
+
+def _stale() -> Q:
+    return free() & (Q(enqueued_at=None) | Q(enqueued_at__lt=timezone.now() - GRACE))

@@ -1,0 +1,22 @@
+"""What has to be done again and again, whatever happened to messages and workers."""
+
+from celery import shared_task
+
+from generation import upkeep
+from generation.clips import reconciling
+
+
+@shared_task(name="workers.tasks.maintenance.reconcile", queue="maintenance")
+def reconcile() -> None:
+    reconciling.reconcile()
+    upkeep.reconcile_preparations()
+
+
+@shared_task(name="workers.tasks.maintenance.expire", queue="maintenance")
+def expire() -> None:
+    upkeep.expire()
+
+
+@shared_task(name="workers.tasks.maintenance.collect_orphans", queue="maintenance")
+def collect_orphans() -> None:
+    upkeep.collect_orphans()
