@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from project.embedded import demo, service
+from project.embedded import service
 from project.embedded.errors import StackError
 from project.embedded.process import die_with_parent
 from project.embedded.stack import NAMES, ROOT
@@ -19,7 +19,8 @@ def main() -> int:
         die_with_parent()
     try:
         if options.action == "demo":
-            return demo.run(options.out)
+            command = [sys.executable, "-m", "project.embedded.demo", str(options.out.absolute())]
+            return asyncio.run(service.run(home / "demo", _own_addresses(), command=command))
         return asyncio.run(
             service.run(home, dict(os.environ), wanted=tuple(options.parts), command=options.command)
         )
@@ -28,6 +29,12 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _own_addresses() -> dict[str, str]:
+    """The demo runs beside whatever else runs here: free ports on loopback, and its own address."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PUBLIC_URL", "ALLOWED_HOSTS")}
+    return kept | {"HOST": "127.0.0.1", "PORT": "0", "TLS": "0"}
 
 
 def _options() -> argparse.Namespace:
