@@ -111,7 +111,7 @@ class AvatarView(APIView):
         if not isinstance(request.data, dict):
             raise InvalidInput("Send a JSON object.", code="invalid")
         if unknown := set(request.data) - set(AvatarChange().fields):
-            name = sorted(unknown)[0]
+            name = min(unknown)
             raise InvalidInput(f"{name} cannot be changed.", code="not_editable", pointer=f"/{name}")
         form = AvatarChange(data=request.data, partial=True)
         form.is_valid(raise_exception=True)

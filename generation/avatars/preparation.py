@@ -50,7 +50,7 @@ def prepare(avatar_id: str) -> bool:
         _give_up(claim, error.code, "The model could not prepare this avatar.", retryable=error.retryable)
     except StorageError as error:
         _give_up(claim, error.code, str(error), retryable=error.retryable)
-    except Exception:
+    except Exception:  # noqa: BLE001 - see below
         # Whatever a picture managed to break ends in a clear state, not in a lost message.
         _log.exception("Preparation of %s failed", avatar_id)
         last = claim.avatar.attempts >= services.MAX_ATTEMPTS

@@ -125,7 +125,7 @@ def avatar_store(owner: User | None, told: AvatarFacts, source: SourceFile) -> A
 def avatar_update(avatar: Avatar, changes: Mapping[str, Any], consent: Consent | None = None) -> Avatar:
     """Change what people may change. A new mouth box shows after the next preparation."""
     if unknown := set(changes) - set(EDITABLE):
-        raise InvalidInput(f"{sorted(unknown)[0]} cannot be changed.", code="not_editable")
+        raise InvalidInput(f"{min(unknown)} cannot be changed.", code="not_editable")
     if "name" in changes:
         changes = {**changes, "name": checked_name(changes["name"])}
     for name, value in changes.items():
@@ -190,7 +190,7 @@ def checked_mouth_box(box: Any) -> dict[str, float] | None:
     if not all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in numbers):
         raise _bad_box("The sides of a mouth box are numbers.")
     left, top, right, bottom = (float(number) for number in numbers)
-    if not (0 <= left and right <= 1 and 0 <= top and bottom <= 1):
+    if not (left >= 0 and right <= 1 and top >= 0 and bottom <= 1):
         raise _bad_box("The mouth box lies outside the picture (0 to 1).")
     if right - left < SMALLEST_MOUTH or bottom - top < SMALLEST_MOUTH:
         raise _bad_box("The mouth box is too small.")
@@ -266,7 +266,7 @@ def reconcile_preparations() -> int:
     waiting.filter(attempts__gte=MAX_ATTEMPTS).update(
         status=AvatarStatus.FAILED,
         failure_code="preparation_interrupted",
-        failure_message="The preparation was interrupted several times. Prepare it again, or use another picture.",
+        failure_message="The preparation was interrupted several times. Use another picture, or try again.",
         lease_token="",
         lease_until=None,
         updated_at=now,

@@ -146,7 +146,8 @@ export class Library {
   #actions(clip, title) {
     const row = el("div", { class: "clip-actions" });
     const act = (name, label, picture, action, style = "") => {
-      const button = el("button", { class: `button quiet small ${style}`, type: "button", onclick: action }, icon(picture), label);
+      const short = style.includes("icon") ? null : label;
+      const button = el("button", { class: `button quiet small ${style}`, type: "button", title: label, onclick: action }, icon(picture), short);
       button.dataset.action = name;
       button.setAttribute("aria-label", `${label}: ${title.slice(0, 60)}`);
       row.append(button);
@@ -154,7 +155,7 @@ export class Library {
     if (clip.result?.video_url) row.append(downloadLink(clip, "video", "mp4", "Download", "quiet small"));
     if (over(clip)) act("retry", clip.status === "succeeded" ? "Use again" : "Try again", "again", () => this.onRetry(clip));
     if (!over(clip)) act("cancel", "Cancel", "stop", () => this.#cancel(clip));
-    else act("delete", "Delete", "trash", () => this.#delete(clip), "danger last");
+    else act("delete", "Delete", "trash", () => this.#delete(clip), "danger icon last");
     return row;
   }
 

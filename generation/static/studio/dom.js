@@ -63,6 +63,11 @@ export function clock(milliseconds) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
+export function lasting(milliseconds) {
+  const seconds = Math.max(1, Math.round(milliseconds / 1000));
+  return seconds < 60 ? `${seconds} second${seconds === 1 ? "" : "s"}` : `${clock(milliseconds)} min`;
+}
+
 export function when(iso) {
   const at = new Date(iso);
   const minutes = Math.round((Date.now() - at) / 60000);

@@ -3,7 +3,7 @@
 import { call, explain, Problem, upload } from "./api.js";
 import { AvatarPicker } from "./avatars.js";
 import { Library, stageWords } from "./clips.js";
-import { $, clock, toast } from "./dom.js";
+import { $, lasting, toast } from "./dom.js";
 import { over, Watcher } from "./live.js";
 import { Stage } from "./stage.js";
 import { VoicePicker } from "./voices.js";
@@ -143,7 +143,7 @@ function done(clip) {
   current = null;
   if (clip.status === "succeeded") {
     stage.finish(clip);
-    $("generate-hint").textContent = `${clock(clip.result.duration_ms)} min, ${clip.result.width}×${clip.result.height}. It stays here until ${until(clip)}.`;
+    $("generate-hint").textContent = `${lasting(clip.result.duration_ms)}, ${clip.result.width}×${clip.result.height}. It stays here until ${until(clip)}.`;
     $("generate").textContent = "Generate another video";
     return;
   }

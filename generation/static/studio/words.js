@@ -1,7 +1,7 @@
 // What is said: a script with its estimated length, or a recording.
 
 import { call, explain, Problem, upload } from "./api.js";
-import { $, clock, debounce } from "./dom.js";
+import { $, debounce, lasting } from "./dom.js";
 
 const ESTIMATE_AFTER_MS = 450;
 
@@ -94,7 +94,7 @@ export class Words {
         json: { script, ...(voice && { voice }), speed },
         signal: this.#asked.signal,
       });
-      $("estimate").textContent = `About ${clock(answer.duration_ms)} min`;
+      $("estimate").textContent = `About ${lasting(answer.duration_ms)}`;
     } catch (error) {
       if (error instanceof Problem) $("estimate").textContent = "";
       if (error instanceof Problem && error.pointer === "/script") this.showError("script", explain(error));
@@ -157,7 +157,7 @@ export class Words {
         $("audio-info").textContent = share < 1 ? `Uploading, ${Math.round(share * 100)}%` : "Checking…";
       });
       if (this.upload.kind !== "audio") throw new Problem(422, { detail: "This is a picture. Choose a recording." });
-      $("audio-info").textContent = `${clock(this.upload.duration_ms)} min`;
+      $("audio-info").textContent = lasting(this.upload.duration_ms);
       $("audio-player").src = URL.createObjectURL(file);
       $("audio-player").hidden = false;
     } catch (error) {
