@@ -6,5 +6,10 @@ from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")  # noqa: TID251 - Django's own bootstrap
+_django = get_asgi_application()
 
-application = ProtocolTypeRouter({"http": get_asgi_application()})
+# Only now: these read the settings.
+from project.api.bodies import BodyLimit, bound_daphne  # noqa: E402
+
+bound_daphne()
+application = ProtocolTypeRouter({"http": BodyLimit(_django)})

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 API = [
-    path("", include("project.accounts.urls")),
+    path("", include("project.api.accounts.urls")),
     path("", include("project.webhooks.urls")),
     path("", include("generation.api.urls")),
 ]

@@ -25,17 +25,22 @@ def create(
     owner: User, *, name: str, scopes: list[str] | None = None, expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:
     """Make a key; the returned text is the only time that its secret is seen."""
-    allowed = grantable(is_staff=owner.is_staff)
-    scopes = list(dict.fromkeys(allowed if scopes is None else scopes))
-    for index, scope in enumerate(scopes):
-        _check_scope(scope, allowed, pointer=f"/scopes/{index}")
-    if expires_at is not None and expires_at <= timezone.now():
-        raise InvalidInput("The expiry lies in the past.", code="expiry_in_past", pointer="/expires_at")
+    scopes = grantable(is_staff=owner.is_staff) if scopes is None else list(dict.fromkeys(scopes))
+    check(owner, scopes, expires_at)
     prefix, secret = secrets.token_hex(5), secrets.token_hex(32)
     key = ApiKey.objects.create(
         owner=owner, name=name, prefix=prefix, digest=_digest(secret), scopes=scopes, expires_at=expires_at
     )
     return key, f"parley_{prefix}_{secret}"
+
+
+def check(owner: User, scopes: list[str], expires_at: datetime | None) -> None:
+    """Raise InvalidInput unless this account may have such a key."""
+    allowed = grantable(is_staff=owner.is_staff)
+    for index, scope in enumerate(scopes):
+        _check_scope(scope, allowed, pointer=f"/scopes/{index}")
+    if expires_at is not None and expires_at <= timezone.now():
+        raise InvalidInput("The expiry lies in the past.", code="expiry_in_past", pointer="/expires_at")
 
 
 def find(text: str) -> ApiKey | None:

@@ -1,0 +1,1 @@
+"""Is the process alive, can it serve, and how busy is it."""

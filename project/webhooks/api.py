@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from project.accounts.serializers import SecretOutput
 from project.accounts.signing import ROTATION_OVERLAP
+from project.api.accounts.serializers import SecretOutput
 from project.api.pagination import NewestFirst
 from project.errors import InvalidInput
 from project.webhooks import selectors, services

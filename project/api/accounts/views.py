@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from project.accounts import keys, permissions, signing
 from project.accounts.models import ApiKey, User
 from project.accounts.scopes import grantable
-from project.accounts.serializers import (
+from project.api.accounts.serializers import (
     ApiKeyInput,
     ApiKeyOutput,
     FreshApiKeyOutput,

@@ -1,0 +1,1 @@
+"""REST calls about the account itself. They live here because accounts lie below the API."""

@@ -1,0 +1,46 @@
+"""Figures of this process in Prometheus' text format."""
+
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_STARTED = time.time()
+
+Sample = tuple[str, str, str, float]  # name, type, meaning, value
+
+
+def render() -> str:
+    lines: list[str] = []
+    for name, kind, meaning, value in samples():
+        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}", f"{name} {value:.10g}"]
+    return "\n".join(lines) + "\n"
+
+
+def samples() -> list[Sample]:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = used.ru_utime + used.ru_stime
+    found: list[Sample] = [
+        ("process_cpu_seconds_total", "counter", "CPU time spent, user and system", cpu),
+        ("process_start_time_seconds", "gauge", "When this process began, in Unix seconds", _STARTED),
+        ("process_resident_memory_bytes", "gauge", "Memory in use", _resident_bytes(used.ru_maxrss)),
+        ("process_threads", "gauge", "Threads of this process", threading.active_count()),
+    ]
+    if (files := _open_files()) is not None:
+        found.append(("process_open_fds", "gauge", "Open files and sockets", files))
+    return found
+
+
+def _resident_bytes(peak_kilobytes: int) -> int:
+    """Present memory on Linux; elsewhere the peak, which is all the system tells."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return peak_kilobytes * (1 if sys.platform == "darwin" else 1024)
+
+
+def _open_files() -> int | None:
+    folder = Path("/proc/self/fd")
+    return sum(1 for _ in folder.iterdir()) if folder.exists() else None

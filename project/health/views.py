@@ -1,0 +1,53 @@
+"""`/livez`, `/readyz`, `/metrics`."""
+
+import hmac
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from project.health import checks, metrics
+
+
+@never_cache
+@require_safe
+def livez(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - a view's signature
+    """The process answers; nothing else is asked."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """503 while a part is away. Which one, and why, only for whoever holds the token."""
+    results = checks.run()
+    ready = all(check.ok for check in results)
+    body: dict[str, object] = {"status": "ready" if ready else "not_ready"}
+    if _holds(request, settings.HEALTH_TOKEN):
+        body["checks"] = {
+            check.name: {"ok": check.ok, "took_ms": check.took_ms, "error": check.error or None}
+            for check in results
+        }
+    return JsonResponse(body, status=200 if ready else 503)
+
+
+@never_cache
+@require_safe
+def metrics_page(request: HttpRequest) -> HttpResponse:
+    if not _holds(request, settings.METRICS_TOKEN):
+        return HttpResponse(
+            "A metrics token is needed.\n",
+            status=401,
+            content_type="text/plain",
+            headers={"WWW-Authenticate": 'Bearer realm="metrics"'},
+        )
+    return HttpResponse(metrics.render(), content_type=metrics.MEDIA_TYPE)
+
+
+def _holds(request: HttpRequest, token: str) -> bool:
+    """Whether the request bears `token`; an unset token opens nothing."""
+    scheme, _, offered = request.headers.get("Authorization", "").partition(" ")
+    if not token or scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(offered.strip().encode(), token.encode())
