@@ -41,7 +41,8 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run
     def save(self, commit: bool = True) -> User:
         if self.cleaned_data["new_password"]:
             self.instance.set_password(self.cleaned_data["new_password"])
-        return super().save(commit)
+        user: User = super().save(commit)
+        return user
 
 
 class AllowanceInline(StackedInline):

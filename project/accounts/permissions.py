@@ -11,10 +11,11 @@ theirs. Staff-only views add `IsStaff` (or the function `require_staff` inside o
 
 from typing import TYPE_CHECKING
 
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from project.accounts.models import ApiKey
+from project.accounts.models import ApiKey, User
 from project.accounts.scopes import STAFF_SCOPES
 from project.errors import NotAllowed
 
@@ -56,6 +57,13 @@ def require_staff(request: Request) -> None:
     """Raise NotAllowed unless an operator or an admin is calling."""
     if not getattr(request.user, "is_staff", False):
         raise NotAllowed("Only staff accounts may do this.", code="staff_only")
+
+
+def caller(request: Request) -> User:
+    """The signed-in user, as a type that is no visitor."""
+    if not isinstance(request.user, User):
+        raise NotAuthenticated
+    return request.user
 
 
 def holds(request: Request, scope: str | None) -> bool:

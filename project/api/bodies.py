@@ -8,7 +8,7 @@ so a limit inside Django comes too late. `bound_daphne` puts the limit into daph
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from daphne import http_protocol
@@ -20,8 +20,9 @@ from project.api import problems
 logger = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 FORM_OVERHEAD_BYTES = 64 * 1024  # boundaries and the text fields beside a file
@@ -85,7 +86,7 @@ class BodyLimit:
             return
         started = False
 
-        async def watched_send(message: dict[str, Any]) -> None:
+        async def watched_send(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
@@ -100,7 +101,7 @@ class BodyLimit:
 def _counting(receive: Receive, limit: int) -> Receive:
     size = 0
 
-    async def counted() -> dict[str, Any]:
+    async def counted() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
@@ -131,7 +132,7 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # daphne 
         self._received = 0
         self._limit = 0
         self._began = time.monotonic()
-        self._timer: Any = reactor.callLater(HEADER_SECONDS, self._headers_late)  # type: ignore[attr-defined]
+        self._timer: Any = _later(HEADER_SECONDS, self._headers_late)
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         """All headers are here; `length` is None for a chunked body."""
@@ -198,12 +199,17 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # daphne 
             transport.loseWriteConnection()
         else:
             transport.loseConnection()
-        self._timer = reactor.callLater(LINGER_SECONDS, self._cut_off)  # type: ignore[attr-defined]
+        self._timer = _later(LINGER_SECONDS, self._cut_off)
 
     def _cut_off(self) -> None:
         self._timer = None
         if self.channel is not None:
             self.channel.transport.abortConnection()
+
+
+def _later(seconds: float, call: Callable[[], None]) -> Any:
+    clock: Any = reactor  # Twisted's types do not know that the module is a reactor
+    return clock.callLater(seconds, call)
 
 
 def _head(status: int, length: int) -> list[bytes]:

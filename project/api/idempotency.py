@@ -45,6 +45,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from project.accounts.permissions import caller
 from project.api.models import IdempotencyRecord
 from project.errors import Conflict, InvalidInput
 
@@ -65,7 +66,7 @@ def idempotent(
     """Run a view's method at most once per key, in one transaction."""
 
     @wraps(method)
-    def wrapped(view: V, request: Request, *args: P.args, **kwargs: P.kwargs) -> Response:
+    def wrapped(view: V, request: Request, /, *args: P.args, **kwargs: P.kwargs) -> Response:
         return once(request, lambda: method(view, request, *args, **kwargs))
 
     return wrapped
@@ -161,7 +162,7 @@ def _keep(request: Request, key: str, response: Response) -> None:
     body = None if response.data is None else json.loads(renderer.render(response.data))
     _records(request, key).delete()  # an expired one
     IdempotencyRecord.objects.create(
-        owner_id=request.user.pk,
+        owner=caller(request),
         route=_route(request),
         key=key,
         fingerprint=fingerprint(request),

@@ -77,7 +77,7 @@ def _problem(status: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/problem+json": media}}
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "project.accounts.authentication.ApiKeyAuthentication"
     name = "apiKey"
 
@@ -90,7 +90,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
         }
 
 
-class LoginSessionScheme(OpenApiAuthenticationExtension):
+class LoginSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "project.accounts.authentication.LoginSessionAuthentication"
     name = "loginSession"
 

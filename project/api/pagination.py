@@ -35,7 +35,7 @@ class NewestFirst(BasePagination):
 
     def paginate_queryset(
         self,
-        queryset: QuerySet[Any],
+        queryset: Any,
         request: Request,
         view: "APIView | None" = None,  # noqa: ARG002
     ) -> list[Any]:

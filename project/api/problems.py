@@ -89,7 +89,7 @@ def respond(
     **extra: Any,
 ) -> HttpResponse:
     """Answer outside REST framework's views."""
-    problem = body(status, code, detail, errors=errors, **_where(request), **extra)
+    problem = body(status, code, detail, errors=errors, **{**extra, **_where(request)})
     return HttpResponse(json.dumps(problem), status=status, content_type=MEDIA_TYPE, headers=headers)
 
 
@@ -153,7 +153,7 @@ def _api_exception(request: Request, exc: exceptions.APIException) -> Response:
     if isinstance(exc, exceptions.MethodNotAllowed):
         headers["Allow"] = ", ".join(_allowed(request))
     if isinstance(exc, exceptions.Throttled):
-        headers["Retry-After"] = str(max(1, int(exc.wait or 1)))
+        headers["Retry-After"] = str(max(1, int(getattr(exc, "wait", None) or 1)))
         extra["violated-policies"] = ["requests"]
         detail = "Too many requests in a short time. Please wait a moment."
     else:
@@ -189,7 +189,8 @@ def _answer(
     **extra: Any,
 ) -> Response:
     set_rollback()
-    problem = body(status, code, detail, **_where(request._request), **extra)  # noqa: SLF001 - DRF's own door
+    where = _where(request._request)  # noqa: SLF001 - DRF's own door
+    problem = body(status, code, detail, **{**extra, **where})
     return Response(problem, status=status, headers=dict(headers or {}), content_type=MEDIA_TYPE)
 
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from project.accounts.permissions import caller
 from project.accounts.signing import ROTATION_OVERLAP
 from project.api.accounts.serializers import SecretOutput
 from project.api.pagination import NewestFirst
@@ -32,7 +33,7 @@ class EndpointsView(APIView):
         tags=TAGS,
     )
     def get(self, request: Request) -> Response:
-        return NewestFirst.answer(request, selectors.endpoints_of(request.user), _endpoint)
+        return NewestFirst.answer(request, selectors.endpoints_of(caller(request)), _endpoint)
 
     @extend_schema(
         operation_id="create_webhook_endpoint",
@@ -45,7 +46,7 @@ class EndpointsView(APIView):
         wanted = _validated(request)
         services.check_endpoint_url(wanted["url"])
         with transaction.atomic():
-            endpoint = services.create_endpoint(request.user, **wanted)
+            endpoint = services.create_endpoint(caller(request), **wanted)
         body = {**_endpoint(endpoint), "secret": services.endpoint_secret(endpoint)}
         location = f"/api/v1/webhook-endpoints/{endpoint.pk}"
         return Response(body, status=201, headers={"Location": location})
@@ -61,7 +62,7 @@ class EndpointView(APIView):
         tags=TAGS,
     )
     def get(self, request: Request, endpoint_id: str) -> Response:
-        return Response(_endpoint(selectors.endpoint_of(request.user, endpoint_id)))
+        return Response(_endpoint(selectors.endpoint_of(caller(request), endpoint_id)))
 
     @extend_schema(
         operation_id="update_webhook_endpoint",
@@ -71,7 +72,7 @@ class EndpointView(APIView):
         tags=TAGS,
     )
     def patch(self, request: Request, endpoint_id: str) -> Response:
-        endpoint = selectors.endpoint_of(request.user, endpoint_id)
+        endpoint = selectors.endpoint_of(caller(request), endpoint_id)
         changes = _validated(request, partial=True)
         if "url" in changes:
             services.check_endpoint_url(changes["url"])
@@ -84,7 +85,7 @@ class EndpointView(APIView):
         tags=TAGS,
     )
     def delete(self, request: Request, endpoint_id: str) -> Response:
-        selectors.endpoint_of(request.user, endpoint_id).delete()
+        selectors.endpoint_of(caller(request), endpoint_id).delete()
         return Response(status=204)
 
 
@@ -100,7 +101,7 @@ class RotateSecretView(APIView):
         tags=TAGS,
     )
     def post(self, request: Request, endpoint_id: str) -> Response:
-        secret = services.rotate_secret(selectors.endpoint_of(request.user, endpoint_id))
+        secret = services.rotate_secret(selectors.endpoint_of(caller(request), endpoint_id))
         return Response({"secret": secret, "previous_valid_until": timezone.now() + ROTATION_OVERLAP})
 
 
@@ -115,10 +116,10 @@ class TestEndpointView(APIView):
         tags=TAGS,
     )
     def post(self, request: Request, endpoint_id: str) -> Response:
-        endpoint = selectors.endpoint_of(request.user, endpoint_id)
+        endpoint = selectors.endpoint_of(caller(request), endpoint_id)
         with transaction.atomic():
             delivery_id = services.publish_test(endpoint)
-        delivery = selectors.delivery_of(request.user, endpoint_id, delivery_id)
+        delivery = selectors.delivery_of(caller(request), endpoint_id, delivery_id)
         return Response(DeliveryOutput(delivery).data, status=202)
 
 
@@ -135,9 +136,9 @@ class DeliveriesView(APIView):
         tags=TAGS,
     )
     def get(self, request: Request, endpoint_id: str | None = None) -> Response:
-        rows = Delivery.objects.filter(owner=request.user, endpoint=endpoint_id)
+        rows = Delivery.objects.filter(owner=caller(request), endpoint=endpoint_id)
         if endpoint_id is not None:
-            selectors.endpoint_of(request.user, endpoint_id)
+            selectors.endpoint_of(caller(request), endpoint_id)
         if status := request.query_params.get("status"):
             if status not in DeliveryStatus.values:
                 raise InvalidInput(f"There is no status {status!r}.", code="invalid_status")
@@ -150,7 +151,7 @@ class DeliveryView(APIView):
 
     @extend_schema(summary="See a delivery", responses=DeliveryOutput, tags=TAGS)
     def get(self, request: Request, delivery_id: str, endpoint_id: str | None = None) -> Response:
-        return Response(DeliveryOutput(selectors.delivery_of(request.user, endpoint_id, delivery_id)).data)
+        return Response(DeliveryOutput(selectors.delivery_of(caller(request), endpoint_id, delivery_id)).data)
 
 
 class ReplayView(APIView):
@@ -160,7 +161,7 @@ class ReplayView(APIView):
         summary="Send a finished delivery again", request=None, responses={202: DeliveryOutput}, tags=TAGS
     )
     def post(self, request: Request, delivery_id: str, endpoint_id: str | None = None) -> Response:
-        delivery = services.replay(selectors.delivery_of(request.user, endpoint_id, delivery_id))
+        delivery = services.replay(selectors.delivery_of(caller(request), endpoint_id, delivery_id))
         return Response(DeliveryOutput(delivery).data, status=202)
 
 

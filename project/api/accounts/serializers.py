@@ -71,7 +71,7 @@ class CurrentKeyOutput(serializers.Serializer[Any]):
     scopes = serializers.ListField(child=serializers.CharField())
 
 
-class MeOutput(serializers.Serializer[User]):
+class MeOutput(serializers.Serializer[Any]):
     id = serializers.CharField()
     email = serializers.EmailField()
     name = serializers.CharField()

@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from project.accounts import keys, permissions, signing
 from project.accounts.models import ApiKey, User
+from project.accounts.permissions import caller
 from project.accounts.scopes import grantable
 from project.api.accounts.serializers import (
     ApiKeyInput,
@@ -30,7 +31,7 @@ class MeView(APIView):
 
     @extend_schema(operation_id="me", summary="See your account", responses=MeOutput, tags=["account"])
     def get(self, request: Request) -> Response:
-        return Response(me(request.user, request.auth if isinstance(request.auth, ApiKey) else None))
+        return Response(me(caller(request), request.auth if isinstance(request.auth, ApiKey) else None))
 
 
 class CallbackSecretView(APIView):
@@ -83,7 +84,7 @@ class ApiKeysView(APIView):
             scopes = [s for s in grantable(is_staff=request.user.is_staff) if permissions.holds(request, s)]
         _may_grant(request, scopes)
         key, text = keys.create(
-            request.user, name=wanted["name"], scopes=scopes, expires_at=wanted["expires_at"]
+            caller(request), name=wanted["name"], scopes=scopes, expires_at=wanted["expires_at"]
         )
         return _fresh(key, text)
 
@@ -130,7 +131,7 @@ class ApiKeyRotateView(APIView):
 
 
 def _own(request: Request) -> QuerySet[ApiKey]:
-    return ApiKey.objects.filter(owner=request.user)
+    return ApiKey.objects.filter(owner=caller(request))
 
 
 def _find(request: Request, key_id: str) -> ApiKey:
