@@ -83,10 +83,10 @@ def _checked(container: InputContainer, info: AudioInfo, max_seconds: float, min
             if samples > most:
                 raise _too_long(max_seconds)
             yield piece
-    if samples * 1000 < min_ms * SOUND_RATE:
-        raise MediaError("too_short", f"The sound is shorter than {min_ms} ms.")
     if info.claimed_ms and samples * 1000 // SOUND_RATE < info.claimed_ms * (1 - MISSING_SHARE) - 100:
         raise MediaError("unreadable_media", "The file is cut short.")
+    if samples * 1000 < min_ms * SOUND_RATE:
+        raise MediaError("too_short", f"The sound is shorter than {min_ms} ms.")
 
 
 def _resampled(container: InputContainer) -> Iterator[bytes]:

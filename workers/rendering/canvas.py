@@ -98,12 +98,15 @@ def _clamp(value: float, most: int) -> int:
 class Canvas:
     """The film's picture around the avatar's.
 
-    `background` is BGR of any size, scaled to cover the film; None blurs the avatar's first
-    picture. An avatar with transparency is drawn by its renderer on `behind()`, the part of the
-    same background that lies below it, so that no edge shows.
+    `background` is BGR of any size, scaled to cover the film; None blurs `still` (the avatar's
+    portrait, BGR: the same for every fragment), or else the first picture placed. An avatar with
+    transparency is drawn by its renderer on `behind()`, the part of the same background that lies
+    below it, so that no edge shows.
     """
 
-    def __init__(self, plan: Layout, *, background: Picture | None = None) -> None:
+    def __init__(
+        self, plan: Layout, *, background: Picture | None = None, still: Picture | None = None
+    ) -> None:
         self.width, self.height = plan.width, plan.height
         self._plan = plan
         self._picture = np.empty((plan.height * 3 // 2, plan.width), np.uint8)
@@ -112,6 +115,8 @@ class Canvas:
         if background is not None:
             self._background = cover(background, plan.width, plan.height)
             self._paint(self._background)
+        elif still is not None:
+            self._paint(blurred(still, plan.width, plan.height))
 
     def behind(self, width: int, height: int) -> Background | None:
         """Return what is behind an avatar of this size, where a background was given."""
@@ -128,7 +133,8 @@ class Canvas:
         left, top, wide, high = self._plan.source
         width = picture.shape[1]
         if not self._ready:
-            self._paint(blurred(picture, self.width, self.height))
+            still = np.asarray(cv2.cvtColor(picture, cv2.COLOR_YUV2BGR_I420), np.uint8)
+            self._paint(blurred(still, self.width, self.height))
         ours = planes(self._picture, self.width, self.height)
         theirs = planes(np.ascontiguousarray(picture), width, picture.shape[0] * 2 // 3)
         for number, (target, source) in enumerate(zip(ours, theirs, strict=True)):
@@ -155,9 +161,9 @@ def cover(picture: Picture, width: int, height: int) -> Picture:
     return np.ascontiguousarray(scaled[y : y + height, x : x + width], np.uint8)
 
 
-def blurred(picture: I420, width: int, height: int) -> Picture:
-    """Return a soft, darker picture of the avatar that fills the film: what stands beside it."""
-    image = cover(np.asarray(cv2.cvtColor(picture, cv2.COLOR_YUV2BGR_I420), np.uint8), width, height)
+def blurred(picture: Picture, width: int, height: int) -> Picture:
+    """Return a soft, darker form of a BGR picture that fills the film: what stands beside it."""
+    image = cover(picture, width, height)
     # A blur this wide looks the same from a small picture, at a hundredth of the cost.
     small = cv2.resize(image, (max(8, width // 16), max(8, height // 16)), interpolation=cv2.INTER_AREA)
     soft = cv2.resize(cv2.GaussianBlur(small, (0, 0), 2.5), (width, height), interpolation=cv2.INTER_CUBIC)

@@ -94,7 +94,7 @@ def build_cues(
     for utterance in sorted(utterances, key=lambda each: each.start_ms):
         groups += _groups(_timed(utterance, max_chars), max_chars, max_lines, max_ms)
     cues: list[Cue] = []
-    for group, following in zip(groups, [*groups[1:], None], strict=True):
+    for group, following in zip(groups, [*groups[1:], None], strict=False):
         start, end = group[0].start_ms, group[-1].end_ms
         wanted = min(max(end, start + SHORTEST_MS), start + max_ms)
         if following:
@@ -197,7 +197,7 @@ def _spaceless(char: str) -> bool:
 
 
 def _groups(tokens: list[_Token], max_chars: int, max_lines: int, max_ms: int) -> list[list[_Token]]:
-    """Fill captions, then end each at a full stop, else a comma, in its second half if it can."""
+    """Fill captions, then end each at a full stop, else at a comma, unless it gets too short."""
     groups = []
     while tokens:
         count = _fitting(tokens, max_chars, max_lines, max_ms)
@@ -220,8 +220,8 @@ def _fitting(tokens: list[_Token], max_chars: int, max_lines: int, max_ms: int) 
 
 
 def _natural_end(tokens: list[_Token], count: int) -> int:
-    for ends in (_SENTENCE_END, _CLAUSE_END):
-        for cut in range(count, count // 2, -1):
+    for ends, least in ((_SENTENCE_END, count // 4), (_CLAUSE_END, count // 2)):
+        for cut in range(count, least, -1):
             if tokens[cut - 1].text[-1] in ends:
                 return cut
     return count
