@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-
 from django.conf import settings
+
 from generation import voices
 from generation.clips import sound
 from workers.adapters.stt.base import Segment, Transcript

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from generation.clips.models import Clip
+from generation.clips.scene import Scene, make_scene
 from generation.clips.sound import Pcm
 from storage.errors import ObjectDamaged
 from storage.s3 import store
@@ -19,6 +21,7 @@ from workers.adapters.avatar.base import Renderer
 
 AVATARS_KEPT = 6
 UTTERANCES_KEPT = 12
+SCENES_KEPT = 3
 BUNDLE_LIMIT_BYTES = 256 * 1024 * 1024
 
 
@@ -42,6 +45,7 @@ class _Thread(threading.local):
     def __init__(self) -> None:
         self.renderers: dict[str, Renderer] = {}
         self.avatars = _Kept(AVATARS_KEPT)
+        self.scenes = _Kept(SCENES_KEPT)
         self.pcm = _Kept(UTTERANCES_KEPT)
 
 
@@ -65,6 +69,11 @@ def avatar(of: Renderer, bundle_key: str, sha256: str) -> Any:
         return of.load(data)
 
     return _own.avatars.get((of.profile.id, bundle_key), load)
+
+
+def scene(clip: Clip) -> Scene:
+    """Return what stands around the avatar in a clip: drawn once, then the same for every fragment."""
+    return _own.scenes.get(clip.pk, lambda: make_scene(clip))  # type: ignore[no-any-return]
 
 
 def load_pcm(key: str) -> Pcm:

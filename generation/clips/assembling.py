@@ -19,6 +19,7 @@ from storage.s3 import store
 from workers import dispatch
 from workers.profiles import load_profile
 from workers.rendering.assemble import Assembled, assemble
+from workers.rendering.captions import to_srt, to_vtt
 from workers.rendering.poster import poster
 
 _log = logging.getLogger(__name__)
@@ -98,9 +99,9 @@ def _put_result(clip: Clip, folder: Path) -> dict[str, str]:
     named = {name: keys.result(clip.pk, name) for name in keys.RESULT_FILES}
     first = fragments.get_fragment(clip.pk, 0)
     store().put_bytes(named["poster.jpg"], poster(first), "image/jpeg")
-    cues = subtitles.cues(clip)
-    store().put_bytes(named["captions.srt"], subtitles.srt(cues), "application/x-subrip")
-    store().put_bytes(named["captions.vtt"], subtitles.vtt(cues), "text/vtt")
+    cues = subtitles.all_cues(clip)
+    store().put_bytes(named["captions.srt"], to_srt(cues).encode(), "application/x-subrip")
+    store().put_bytes(named["captions.vtt"], to_vtt(cues).encode(), "text/vtt")
     store().put_file(named["video.mp4"], folder / "video.mp4", "video/mp4")
     return {
         "video_key": named["video.mp4"],

@@ -8,10 +8,9 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
 
-from generation.clips import actors, leases, outcome, sound
+from generation.clips import actors, leases, outcome, sound, subtitles
 from generation.clips.leases import Lease, LeaseLost, StopWork
 from generation.clips.models import Clip, ClipFragment, ClipStatus, ClipUtterance, FragmentStatus
-from generation.clips.scene import scene_of
 from storage import fragments
 from storage.fragments import FragmentInfo
 from workers.adapters.avatar.base import AudioWindow
@@ -24,9 +23,7 @@ _log = logging.getLogger(__name__)
 def render_fragment(clip_id: str, index: int) -> None:
     """Make one fragment, unless it is made, taken, or not wanted any more."""
     started_at = timezone.now()
-    fragment = (
-        ClipFragment.objects.select_related("clip__avatar").filter(clip_id=clip_id, index=index).first()
-    )
+    fragment = ClipFragment.objects.select_related("clip").filter(clip_id=clip_id, index=index).first()
     if fragment is None or fragment.status == FragmentStatus.DONE:
         return
     clip = fragment.clip
@@ -66,7 +63,7 @@ def _make(clip: Clip, fragment: ClipFragment, lease: Lease) -> None:
 
 
 def _draw(clip: Clip, fragment: ClipFragment, lease: Lease) -> bytes:
-    scene = scene_of(clip)
+    scene = actors.scene(clip)
     renderer = actors.renderer(clip.model)
     avatar = actors.avatar(renderer, clip.bundle_key, clip.bundle_sha256)
     stream = renderer.open_stream(avatar, start_frame=fragment.start_frame, background=scene.background)
@@ -77,7 +74,7 @@ def _draw(clip: Clip, fragment: ClipFragment, lease: Lease) -> bytes:
         width=scene.width,
         height=scene.height,
         canvas=scene.canvas,
-        overlay=scene.overlay(fragment.start_frame, fragment.frames),
+        overlay=subtitles.overlay(clip, scene, fragment.start_frame, fragment.frames),
         check=lease.check,
     )
     return made.data

@@ -12,7 +12,7 @@ from django.conf import settings
 from generation import voices
 from generation.clips import narration
 from generation.clips.models import Clip
-from generation.clips.narration import Line
+from generation.clips.narration import Sentence
 from generation.clips.outcome import ClipFailure
 from generation.clips.plan import TIMELINE_RATE
 from generation.voices import Voice
@@ -68,12 +68,19 @@ def _read(clip: Clip, done: int) -> Iterator[Take]:
             yield take
 
 
-def _take(lines: list[Line], index: int, voice: Voice, speed: float) -> Take:
-    line = lines[index]
-    said = narration.say(line, voice, speed)
-    pause_ms = line.pause_ms if index + 1 < len(lines) else max(line.pause_ms, TAIL_MS)
-    lead_ms = line.lead_ms + (LEAD_MS if index == 0 else 0)
-    return Take(line.shown, said.pcm, _samples(lead_ms), _samples(pause_ms), said.timings)
+def _take(lines: list[Sentence], index: int, voice: Voice, speed: float) -> Take:
+    said = narration.say(lines[index], voice, speed)
+    timings = {
+        "phones": [[phone.symbol, phone.start_ms, phone.end_ms] for phone in said.phones],
+        "words": [[word.text, word.start_ms, word.end_ms] for word in said.words],
+    }
+    return Take(
+        said.text,
+        said.pcm,
+        lead_samples=0 if index else _samples(LEAD_MS),
+        pause_samples=0 if index + 1 < len(lines) else _samples(TAIL_MS),
+        timings=timings,
+    )
 
 
 def _samples(milliseconds: int) -> int:

@@ -1,36 +1,50 @@
 """The captions of a clip, from the times at which its words are heard."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from generation.clips.models import Clip, ClipUtterance
+from generation.clips.plan import SAMPLES_PER_FRAME, TIMELINE_RATE
+from generation.clips.scene import Scene
+from workers.adapters.tts.base import Word
+from workers.rendering.captions import CaptionOverlay, Cue, Utterance, build_cues
+
+PER_MS = TIMELINE_RATE // 1000
+# Cues reach at most this far from the utterance that they belong to.
+REACH_SAMPLES = 10 * TIMELINE_RATE
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
-    start_ms: int
-    end_ms: int
-    text: str
+def all_cues(clip: Clip) -> list[Cue]:
+    """Return the captions of the whole clip."""
+    return _recorded(clip) or _spoken(ClipUtterance.objects.filter(clip=clip))
 
 
-def cues(clip: Clip) -> list[Cue]:
-    if clip.cues:
-        return [Cue(*cue) for cue in clip.cues]
-    rows = ClipUtterance.objects.filter(clip=clip).exclude(text="").order_by("index")
-    return [Cue(r.start_sample // 48, (r.start_sample + r.samples) // 48, r.text) for r in rows]
+def overlay(clip: Clip, scene: Scene, start_frame: int, frames: int) -> CaptionOverlay | None:
+    """Return what draws the captions of some frames into the picture, if that is wanted.
+
+    Every utterance that begins in these frames is known when they are rendered, so neighbouring
+    fragments agree on what is shown.
+    """
+    if clip.captions != "burned":
+        return None
+    start = start_frame * SAMPLES_PER_FRAME - REACH_SAMPLES
+    end = (start_frame + frames) * SAMPLES_PER_FRAME
+    near = ClipUtterance.objects.filter(clip=clip, start_sample__lt=end, start_sample__gte=start)
+    before = ClipUtterance.objects.filter(clip=clip, start_sample__lt=start).order_by("-index")[:1]
+    cues = _recorded(clip) or _spoken([*before, *near])
+    return CaptionOverlay(cues, *scene.film)
 
 
-def srt(found: list[Cue]) -> bytes:
-    blocks = [
-        f"{n}\n{_time(c.start_ms, ',')} --> {_time(c.end_ms, ',')}\n{c.text}\n"
-        for n, c in enumerate(found, 1)
-    ]
-    return "\n".join(blocks).encode()
+def _recorded(clip: Clip) -> list[Cue]:
+    """Captions of given sound: what was recognised in it."""
+    return build_cues(Utterance(str(text), int(start), int(end)) for start, end, text in clip.cues)
 
 
-def vtt(found: list[Cue]) -> bytes:
-    blocks = [f"{_time(c.start_ms, '.')} --> {_time(c.end_ms, '.')}\n{c.text}\n" for c in found]
-    return ("WEBVTT\n\n" + "\n".join(blocks)).encode()
+def _spoken(rows: Iterable[ClipUtterance]) -> list[Cue]:
+    return build_cues(_utterance(row) for row in rows if row.text)
 
 
-def _time(ms: int, mark: str) -> str:
-    return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}{mark}{ms % 1000:03}"
+def _utterance(row: ClipUtterance) -> Utterance:
+    start = row.start_sample // PER_MS
+    words = [Word(text, begin, end) for text, begin, end in row.timings.get("words", ())]
+    heard_ms = words[-1].end_ms if words else row.samples // PER_MS
+    return Utterance(row.text, start, start + heard_ms, words)

@@ -15,17 +15,18 @@ from django.utils import timezone
 
 from generation import voices
 from generation.avatars.models import Avatar, AvatarStatus
-from generation.clips import narration
+from generation.clips import narration, scene
 from generation.uploads.models import Upload, UploadKind
 from project.accounts.models import User
 from project.api import net
 from project.errors import InvalidInput
 from workers import profiles
+from workers.rendering.canvas import ASPECTS
 
 MAX_METADATA_BYTES = 8 * 1024
 SPEEDS = (0.5, 2.0)
 CAPTIONS = ("sidecar", "burned")
-ASPECT_RATIOS = ("16:9", "9:16", "1:1", "4:5")
+ASPECT_RATIOS = tuple(ASPECTS)
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -71,7 +72,7 @@ def check(owner: User, wish: Wish) -> Order:
         "upload": upload,
         "audio_url": _public_url(wish, "audio_url"),
         "speed": _speed(wish),
-        "aspect_ratio": _aspect_ratio(wish),
+        "aspect_ratio": _aspect_ratio(wish, avatar),
         "captions": _captions(wish),
         "callback_url": _public_url(wish, "callback_url"),
         "metadata": _metadata(wish),
@@ -168,10 +169,14 @@ def _speed(wish: Wish) -> float:
     return wish.speed
 
 
-def _aspect_ratio(wish: Wish) -> str:
-    if wish.aspect_ratio and wish.aspect_ratio not in ASPECT_RATIOS:
-        detail = f"aspect_ratio is one of {', '.join(ASPECT_RATIOS)}."
-        raise _bad(wish, "aspect_ratio", "invalid_aspect_ratio", detail)
+def _aspect_ratio(wish: Wish, avatar: Avatar) -> str:
+    if not wish.aspect_ratio:
+        return ""
+    try:
+        scene.plan(avatar, wish.aspect_ratio)
+    except ValueError as error:
+        code = "aspect_ratio_not_possible" if wish.aspect_ratio in ASPECT_RATIOS else "invalid_aspect_ratio"
+        raise _bad(wish, "aspect_ratio", code, f"{error}.") from error
     return wish.aspect_ratio
 
 
