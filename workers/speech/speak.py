@@ -125,7 +125,7 @@ class _Take:
 
 def _request(sentence: Sentence, voice: Voice, speed: float, priority: Priority) -> SpeechRequest:
     text = sentence.said if voice.understands_ipa else markup.plain(sentence.said)
-    return SpeechRequest(text, voice.provider_voice, voice.language, speed, priority)
+    return SpeechRequest(text, voice.provider_voice, voice.language, round(speed * voice.tempo, 3), priority)
 
 
 def _utterance(take: _Take, sentence: Sentence, voice: Voice, speed: float) -> Utterance:

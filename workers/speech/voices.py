@@ -23,7 +23,11 @@ LOCAL = "local"
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """One voice. `gain_db` brings it to the common loudness; it is fixed, so that clips do not pump."""
+    """One voice.
+
+    `gain_db` brings it to the common loudness; it is fixed, so that clips do not pump.
+    `tempo` is how fast the provider has to speak for a speed of 1.
+    """
 
     id: str
     provider: str
@@ -32,6 +36,7 @@ class Voice:
     language: str
     gender: Literal["female", "male", "neutral"]
     gain_db: float
+    tempo: float
     characters_per_second: float
     sample_text: str
     understands_ipa: bool
@@ -114,6 +119,7 @@ def _voice(content: dict[str, Any], entry: dict[str, Any]) -> Voice:
         language=entry["language"],
         gender=entry["gender"],
         gain_db=float(entry.get("gain_db", 0.0)),
+        tempo=float(entry.get("tempo", 1.0)),
         characters_per_second=float(entry.get("characters_per_second", 15.0)),
         sample_text=entry.get("sample_text") or content["sample_texts"][entry["language"][:2]],
         understands_ipa=bool(content.get("understands_ipa", False)),

@@ -46,9 +46,6 @@ class Mouth:
     def loaded(self) -> list[str]:
         return sorted([*self._engines, *self._front_ends])
 
-    def sample_rate(self, voice_id: str) -> int:
-        return self._engine(VOICES[voice_id].engine).sample_rate
-
     def read(self, text: str, voice_id: str) -> list[Line]:
         """The text as lines to say one after another; none when there is nothing that sounds."""
         return self._front_end(VOICES[voice_id].language[:2]).read(text).pieces()
@@ -56,14 +53,13 @@ class Mouth:
     def say(self, line: Line, voice_id: str, speed: float) -> Piece:
         voice = VOICES[voice_id]
         engine = self._engine(voice.engine)
-        take = engine.say(line, voice=voice.style, speed=speed)
+        take = engine.say(line, voice=voice.style, speed=speed / voice.pitch)
         start, end = trim.bounds(take.samples, engine.sample_rate)
-        seconds = (end - start) / engine.sample_rate
-        found = timing.sounds_of(line, take.edges)
-        sounds = tuple(timing.shifted(found, -start / engine.sample_rate, seconds))
+        rate = round(engine.sample_rate * voice.pitch)
+        edges = [(edge - engine.early_seconds) / voice.pitch - start / rate for edge in take.edges]
+        sounds = tuple(timing.within(timing.sounds_of(line, edges), (end - start) / rate))
         words = tuple(timing.words_of(line, sounds))
-        pcm = _pcm(take.samples[start:end])
-        return Piece(pcm, engine.sample_rate, sounds, words, line.letters[-1].symbol)
+        return Piece(_pcm(take.samples[start:end]), rate, sounds, words, line.letters[-1].symbol)
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:

@@ -29,9 +29,6 @@ class Speaking:
                 lambda line=line: self._mouth.say(line, wish.voice, wish.speed),  # type: ignore[misc]
             )
 
-    async def sample_rate(self, voice: str) -> int:
-        return await self._in_turn(0, lambda: self._mouth.sample_rate(voice))
-
     async def _in_turn(self, priority: int, work: Callable[[], T]) -> T:
         """Run work on the thread. When the caller is cancelled, the turn still ends with the work."""
         async with self._queue.turn(priority):

@@ -60,13 +60,10 @@ def words_of(line: Line, sounds: Iterable[Sound]) -> list[Spoken]:
     return [Spoken(line.words[word], *spans[word]) for word in sorted(spans)]
 
 
-def shifted(sounds: Iterable[Sound], seconds: float, length: float) -> list[Sound]:
-    """Move sounds in time and keep them inside a piece of that length."""
-    moved = (
-        Sound(s.symbol, _within(s.start + seconds, length), _within(s.end + seconds, length), s.word)
-        for s in sounds
-    )
-    return [sound for sound in moved if sound.end > sound.start]
+def within(sounds: Iterable[Sound], length: float) -> list[Sound]:
+    """Keep sounds inside a piece of that length; those that lie outside are left out."""
+    kept = (Sound(s.symbol, max(s.start, 0.0), min(s.end, length), s.word) for s in sounds)
+    return [sound for sound in kept if sound.end > sound.start]
 
 
 def _share(symbols: str, start: float, end: float, word: int) -> list[Sound]:
@@ -88,7 +85,3 @@ def _bridge(sounds: list[Sound]) -> list[Sound]:
             closed[index - 1] = Sound(before.symbol, before.start, middle, before.word)
             closed[index] = Sound(after.symbol, middle, after.end, after.word)
     return closed
-
-
-def _within(seconds: float, length: float) -> float:
-    return min(max(seconds, 0.0), length)

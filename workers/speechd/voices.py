@@ -20,7 +20,7 @@ WARM_WORDS = "Ready."
 def engines(threads: int) -> dict[str, Callable[[], Engine]]:
     return {
         "hibari": lambda: Hibari(threads=threads),
-        "kokoro": lambda: Kokoro(threads=threads),
+        "kokoro": lambda: Kokoro(threads=max(threads, 2)),  # it is too slow for one
         "piper-joe": lambda: _joe(threads),
     }
 

@@ -21,9 +21,14 @@ class Take:
 
 
 class Engine(Protocol):
-    """Blocking and used by one thread; loads its model when it first speaks."""
+    """Blocking and used by one thread.
+
+    `early_seconds` is by how much the sound comes before the network's own durations say: it was
+    measured by where closures and vowels lie (docs/benchmarks/speech.md).
+    """
 
     sample_rate: int
+    early_seconds: float
 
     def say(self, line: Line, *, voice: str, speed: float) -> Take: ...
 

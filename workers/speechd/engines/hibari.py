@@ -19,6 +19,7 @@ _FRAME_SECONDS = 600 / 24_000
 
 class Hibari:
     sample_rate = 24_000
+    early_seconds = 0.06
 
     def __init__(self, *, threads: int) -> None:
         from hibari import dsp  # noqa: PLC0415 - pulls scipy, which only this voice needs

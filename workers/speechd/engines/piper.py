@@ -24,6 +24,8 @@ _START, _END, _BLANK = "^", "$", "_"
 
 
 class Piper:
+    early_seconds = 0.03
+
     def __init__(self, model: Path, config: Path, *, threads: int) -> None:
         settings: dict[str, Any] = json.loads(config.read_text("utf-8"))
         self.sample_rate = int(settings["audio"]["sample_rate"])
