@@ -118,6 +118,9 @@ S3_REGION = env_str("S3_REGION", "us-east-1")
 S3_BUCKET = env_str("S3_BUCKET", "parley")
 S3_ACCESS_KEY_ID = env_str("S3_ACCESS_KEY_ID")
 S3_SECRET_ACCESS_KEY = env_str("S3_SECRET_ACCESS_KEY")
+# Where the S3 server keeps its data, if on a disk of this machine: some say only "internal error"
+# when that is full, and then we look ourselves.
+S3_DATA_DIR = env_str("S3_DATA_DIR")
 PRESIGNED_URL_SECONDS = env_int("PRESIGNED_URL_SECONDS", 3600, minimum=1)
 
 # --- Speech --------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Each whole object carries its SHA-256 as metadata, and every whole read is check
 
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,14 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from django.conf import settings
 
-from storage.errors import ObjectDamaged, ObjectMissing, ObjectTooLarge, StorageError, translated
+from storage.errors import (
+    ObjectDamaged,
+    ObjectMissing,
+    ObjectTooLarge,
+    StorageError,
+    StorageFull,
+    translated,
+)
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -39,6 +47,7 @@ PART_BYTES = 8 * 1024 * 1024
 DELETE_BATCH = 1000  # what one DeleteObjects call may name
 MAX_EXPIRES_SECONDS = 7 * 24 * 3600  # SigV4 allows no more
 DEFAULT_LIMIT_BYTES = 512 * 1024 * 1024
+FULL_BELOW_BYTES = 256 * 1024 * 1024  # the server's volumes turn read-only at this (project.embedded)
 
 # boto3 sessions are not safe to create clients from in several threads at once; clients are.
 _session_lock = threading.Lock()
@@ -70,6 +79,8 @@ class Endpoint:
     bucket: str
     access_key_id: str
     secret_access_key: str
+    data_dir: str = ""
+    """Where the server keeps its data, if that is a disk of this machine."""
 
 
 class ObjectStore:
@@ -110,7 +121,7 @@ class ObjectStore:
 
     def put_bytes(self, key: str, data: bytes, content_type: str) -> ObjectInfo:
         digest = hashlib.sha256(data).hexdigest()
-        with translated(key):
+        with self._writing(key):
             answer = self._client.put_object(
                 Bucket=self.bucket,
                 Key=key,
@@ -125,12 +136,31 @@ class ObjectStore:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         extra = {"ContentType": content_type, "Metadata": {"sha256": digest}}
-        with translated(key):
+        with self._writing(key):
             self._client.upload_file(str(path), self.bucket, key, ExtraArgs=extra, Config=_PARTS)
         stored = self.head(key)
         if stored is None or stored.size != path.stat().st_size:
             raise ObjectDamaged(key)
         return stored
+
+    @contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        """Translate, and look at the disk where the server itself keeps silent about a full one."""
+        try:
+            with translated(key):
+                yield
+        except StorageError as error:
+            if error.retryable and self._disk_is_full():
+                raise StorageFull from error
+            raise
+
+    def _disk_is_full(self) -> bool:
+        if not self.endpoint.data_dir:
+            return False
+        try:
+            return shutil.disk_usage(self.endpoint.data_dir).free < FULL_BELOW_BYTES
+        except OSError:  # not a disk of this machine after all
+            return False
 
     def get_bytes(self, key: str, limit: int = DEFAULT_LIMIT_BYTES) -> bytes:
         """Read a whole object of at most `limit` bytes, checked against its checksum."""
@@ -238,6 +268,7 @@ def store() -> ObjectStore:
         bucket=settings.S3_BUCKET,
         access_key_id=settings.S3_ACCESS_KEY_ID,
         secret_access_key=settings.S3_SECRET_ACCESS_KEY,
+        data_dir=settings.S3_DATA_DIR,
     )
     return _store(endpoint, os.getpid())
 

@@ -119,6 +119,7 @@ def _plan_s3(made: Plan) -> None:
         name = _bracketed(urlsplit(made.public_url).hostname or LOOPBACK) if opened else LOOPBACK
         public = f"https://{name}:{https_port}" if secure else f"http://{name}:{port}"
     made.env["S3_PUBLIC_ENDPOINT_URL"] = public
+    made.env["S3_DATA_DIR"] = str(made.home.folder("seaweed/data"))
     made.env["S3_ACCESS_KEY_ID"] = made.secrets["s3_access_key_id"]
     made.env["S3_SECRET_ACCESS_KEY"] = made.secrets["s3_secret_access_key"]
 

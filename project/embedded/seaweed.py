@@ -54,6 +54,7 @@ def command(home: Home, ports: Ports, secrets: dict[str, str], front: S3Front) -
         "master.telemetry": "false",
         "master.volumeSizeLimitMB": VOLUME_SIZE_MB,
         "master.electionTimeout": "1s",
+        "master.vacuumIntervalSeconds": 300,
         "volume.max": 0,
         "volume.preStopSeconds": 0,
         "volume.minFreeSpace": MIN_FREE_SPACE,
