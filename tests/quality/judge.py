@@ -84,7 +84,7 @@ def judge(video: Video, speech: Speech, landmarker: Landmarker | None = None) ->
         paused=float(opening[quiet].mean()),
         closed=closed_share(opening, speech, float(opening[quiet].mean())),
         width_u=_width_of(width, speech, "uʊw"),
-        width_i=_width_of(width, speech, "iɪ"),
+        width_i=_width_of(width, speech, "iɪ"),  # noqa: RUF001
         still_psnr=float(np.min(still)),
     )
 
@@ -113,7 +113,9 @@ def closed_share(opening: Floats, speech: Speech, rest: float) -> float:
 def _width_of(width: Floats, speech: Speech, symbols: str) -> float:
     """The mean width of the mouth in the middle of some sounds."""
     middles = [
-        (phone.start_ms + phone.end_ms) * FPS // 2000 for phone in speech.phones if phone.symbol[:1] in symbols
+        (phone.start_ms + phone.end_ms) * FPS // 2000
+        for phone in speech.phones
+        if phone.symbol[:1] in symbols
     ]
     return float(width[middles].mean())
 
@@ -130,4 +132,6 @@ def _psnr_of_still_parts(frame: Picture, reference: Picture, portrait: Portrait)
 
 
 def grown(picture: Picture, factor: int) -> Picture:
-    return np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return np.asarray(
+        cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8
+    )

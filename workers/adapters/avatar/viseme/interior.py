@@ -51,7 +51,8 @@ class Interior:
         colour = colour * np.clip(self.light / LIT_SKIN, 0.45, 1.15)
         colour = self._tongue(colour, warp, u, v)
         colour = self._teeth(colour, warp, u, v, portrait)
-        under_lip = 1 - 0.50 * np.exp(-np.maximum(v - upper, 0) / (0.009 * self.mouth.face))
+        shade = 0.50 if self.own_teeth is None else 0.30
+        under_lip = 1 - shade * np.exp(-np.maximum(v - upper, 0) / (0.009 * self.mouth.face))
         return colour * under_lip[..., None]
 
     def _tongue(self, colour: Floats, warp: Warp, u: Floats, v: Floats) -> Floats:

@@ -21,7 +21,8 @@ SPAN = 1024  # samples under one spectrum, centred on its frame
 BANDS = ((80, 400), (400, 900), (900, 1800), (1800, 3200), (3200, 7900))  # Hz
 SILENCE, FULL = 0.004, 0.16  # RMS at which the mouth begins to open, and at which it is open
 CURVE = 0.62  # loudness is heard, and shown, on a curve
-ATTACK, DECAY, WIDTH_PACE = 0.65, 0.48, 0.40
+ATTACK, DECAY, WIDTH_PACE = 0.72, 0.58, 0.40
+LIPS_PACE = 0.60  # of the widest opening, in one frame: what lips manage that close for m, b and p
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,14 @@ class Track:
 
 def hear(window: AudioWindow) -> Track:
     """The mouth for each frame of the window."""
-    before, after = HISTORY, AHEAD
-    heard = _cut(window, before, after)
-    opening, width = _targets(heard, window.frames + before + after)
-    if window.phones:
-        opening, width = _spoken(opening, width, cues_of(window.phones, -before, len(opening)))
-    return Track(_follow(opening, window.frames), _follow_width(width, opening, window.frames))
+    before, after, frames = HISTORY, AHEAD, window.frames
+    opening, width = _targets(_cut(window, before, after), frames + before + after)
+    if not window.phones:
+        return Track(_follow(opening, frames), _follow_width(width, opening, frames))
+    cues = cues_of(window.phones, -before, len(opening))
+    opening, width = _spoken(opening, width, cues)
+    open_to = np.minimum(_follow(opening, frames), _reach(cues.limit)[before : before + frames])
+    return Track(open_to, _follow_width(width, opening, frames))
 
 
 def _cut(window: AudioWindow, before: int, after: int) -> Floats:
@@ -74,9 +77,15 @@ def _targets(heard: Floats, frames: int) -> tuple[Floats, Floats]:
 
 def _spoken(opening: Floats, width: Floats, cues: Cues) -> tuple[Floats, Floats]:
     """Let the sounds that are known to be spoken say what loudness cannot."""
-    voiced = opening * (1 - cues.weight) + cues.weight * opening * (0.55 + 0.75 * cues.opening)
-    opening = np.clip(np.minimum(voiced, cues.limit), 0, 1)
+    shaped = opening * (0.82 + 0.42 * cues.opening)
+    opening = np.clip(opening + cues.weight * (shaped - opening), 0, 1)
     return opening, width * (1 - cues.weight) + cues.width * cues.weight
+
+
+def _reach(limit: Floats) -> Floats:
+    """How far the mouth may be open for lips that close in time: they need a frame each way."""
+    away = np.pad(limit, 1, mode="edge")
+    return np.minimum(limit, np.minimum(away[:-2], away[2:]) + LIPS_PACE)
 
 
 def _follow(targets: Floats, frames: int) -> Floats:

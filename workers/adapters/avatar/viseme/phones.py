@@ -11,6 +11,7 @@ from workers.adapters.avatar.base import FPS, Phone
 Floats = NDArray[np.float64]
 FRAME_MS = 1000 / FPS
 OPEN = 9.0  # no limit
+NEARLY = 0.12  # lower lip at the upper teeth
 
 CLOSED = frozenset("mbpɓ")
 LABIODENTAL = frozenset("fvɱʋ")
@@ -34,7 +35,6 @@ CONSONANTS = {
     **dict.fromkeys("kɡgŋxɣqχhɦʔçj", (0.35, 0.10)),
     **dict.fromkeys("ɹrʁʀɻ", (0.30, -0.30)),
 }
-LIMITS = {**dict.fromkeys("szʂʐɕʑʃʒ", 0.40), **dict.fromkeys("wuʊʍ", 0.45), **dict.fromkeys("tdn", 0.55)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def cues_of(phones: Sequence[Phone], first_frame: int, frames: int) -> Cues:
         weight += share
         opening += share * wanted[0]
         width += share * wanted[1]
-        _limit(limit, phone, share, starts)
+        _limit(limit, phone, starts)
     known = np.maximum(weight, 1e-9)
     return Cues(np.clip(weight, 0, 1), opening / known, width / known, limit)
 
@@ -79,13 +79,13 @@ def lips_of(symbol: str) -> tuple[float, float] | None:
     return None
 
 
-def _limit(limit: Floats, phone: Phone, share: Floats, starts: Floats) -> None:
-    letter = next((one for one in phone.symbol if one.isalpha()), "")
-    if letter in CLOSED or letter in LABIODENTAL:
-        # However short, the closure must be seen: in the frame that holds its middle.
-        middle = (phone.start_ms + phone.end_ms) / 2
-        held = (share > 0.6) | ((starts <= middle) & (middle < starts + FRAME_MS))
-        limit[held] = np.minimum(limit[held], 0.0 if letter in CLOSED else 0.10)
-    elif letter in LIMITS:
-        held = share > 0.6
-        limit[held] = np.minimum(limit[held], LIMITS[letter])
+def _limit(limit: Floats, phone: Phone, starts: Floats) -> None:
+    """Hold the lips together, or nearly so, in the frame that shows the middle of the sound.
+
+    However short the sound is, the closure must be seen. One frame is enough: held for longer, the
+    mouth would rest in the middle of loud nasals.
+    """
+    at_most = 0.0 if phone.symbol[:1] in CLOSED else NEARLY if phone.symbol[:1] in LABIODENTAL else OPEN
+    middle = (phone.start_ms + phone.end_ms) / 2
+    held = (starts <= middle) & (middle < starts + FRAME_MS)
+    limit[held] = np.minimum(limit[held], at_most)

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from workers.adapters.avatar.base import Picture
 from workers.adapters.avatar.viseme.geometry import Mouth
 from workers.adapters.avatar.viseme.interior import Interior
-from workers.adapters.avatar.viseme.warp import BELOW_CHIN, Shape, Warp
+from workers.adapters.avatar.viseme.warp import BELOW_CHIN, Shape, Warp, smooth
 
 Floats = NDArray[np.float64]
 FIELD_FACE = 150.0  # fields are computed as if the face were this tall, and enlarged: they are smooth
 MARGIN_PIXELS, MARGIN_FACE = 5, 0.02  # untouched picture around what moves: room for the head's own motion
+CONTACT = np.array([0.34, 0.36, 0.20])  # how much darker lips are where they touch: light there is red
 EDGE_KEPT = 0.012  # a toothy portrait's lips are not read this close to its teeth, of face height
 
 
@@ -85,7 +86,7 @@ class ShapeArtist:
         if inside.any():
             self._fill(drawn, inside, warp)
         if self.mouth.toothy:
-            drawn[..., :3] *= self._contact(warp, upper, lower)[..., None]
+            drawn[..., :3] *= self._contact(warp, upper, lower)
         return np.asarray(np.clip(np.rint(drawn), 0, 255), dtype=np.uint8)
 
     def _fill(self, drawn: Floats, inside: Floats, warp: Warp) -> None:
@@ -99,11 +100,13 @@ class ShapeArtist:
             drawn[box][..., 3:] += 255 * inside[box]
 
     def _contact(self, warp: Warp, upper: Floats, lower: Floats) -> Floats:
-        """The shadow where the lips of a toothy portrait meet or part, which it does not show."""
-        width = max(0.9, 0.0055 * self.mouth.face)
+        """The shadow where the lips of a toothy portrait meet or part, which it does not show (BGR)."""
+        width = max(0.8, 0.0050 * self.mouth.face)
         away = np.minimum(np.abs(self.v - upper), np.abs(self.v - lower)) / width
         within = np.clip((1.02 - np.abs(warp.drawn_t(self.u))) / 0.12, 0, 1)
-        return np.asarray(1 - 0.42 * within * np.exp(-(away**2)))
+        apart = float(smooth(np.asarray(warp.gap / (0.03 * self.mouth.face))))
+        shadow = (1 - 0.6 * apart) * within * np.exp(-(away**2))
+        return np.asarray(1 - CONTACT * shadow[..., None])
 
     def _coarse_grid(self) -> tuple[Floats, Floats]:
         """Mouth coordinates of a thinned pixel grid whose corners are the patch's own."""
