@@ -45,6 +45,8 @@ def database(url: str) -> dict[str, Any]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": unquote(parts.path[1:]),
+            # Tests use a file as well: an in-memory database knows no waiting for locks.
+            "TEST": {"NAME": unquote(parts.path[1:]) + ".test"},
             "OPTIONS": {
                 # Write locks are taken at BEGIN, so that two writers wait for each other
                 # instead of failing when a reader becomes a writer.
