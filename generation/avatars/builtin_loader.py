@@ -16,6 +16,7 @@ from django.utils import timezone
 from generation.avatars import services, sources
 from generation.avatars.models import Avatar
 from generation.avatars.services import AvatarFacts, Consent
+from project.errors import InvalidInput
 from storage import keys, s3
 
 FOLDER = Path(__file__).resolve().parent / "builtin"
@@ -42,6 +43,14 @@ class Builtin:
         return str(self.told.get("model", "viseme"))
 
     @property
+    def mouth_box(self) -> dict[str, float] | None:
+        """As told: {left, top, right, bottom}, or the four numbers in that order."""
+        box = self.told.get("mouth_box")
+        if isinstance(box, list):
+            box = dict(zip(("left", "top", "right", "bottom"), box, strict=False))
+        return services.checked_mouth_box(box)
+
+    @property
     def words(self) -> dict[str, str]:
         return {
             "name": str(self.told["name"]),
@@ -59,7 +68,15 @@ def builtins(folder: Path = FOLDER) -> list[Builtin]:
 def load(folder: Path = FOLDER) -> list[tuple[str, str]]:
     """Bring the catalogue in step; return (slug, what happened) for each. Safe to run at any start."""
     # Newest first is the catalogue's order, so the first one is made last.
-    return [(one.slug, _load(one)) for one in reversed(builtins(folder))]
+    return [(one.slug, _load_or_refuse(one)) for one in reversed(builtins(folder))]
+
+
+def _load_or_refuse(one: Builtin) -> str:
+    """One bad picture must not keep the service from starting."""
+    try:
+        return _load(one)
+    except InvalidInput as error:
+        return f"refused ({error.code}): {error}"
 
 
 def _load(one: Builtin) -> str:
@@ -80,7 +97,7 @@ def _create(one: Builtin) -> Avatar:
     facts = AvatarFacts(
         slug=one.slug,
         model=one.model,
-        mouth_box=services.checked_mouth_box(one.told.get("mouth_box")),
+        mouth_box=one.mouth_box,
         consent=Consent(by="Nobody real is shown", text=_origin(one)),
         metadata={"builtin": _marks(one)},
         **one.words,
@@ -95,7 +112,7 @@ def _replace(avatar: Avatar, one: Builtin) -> None:
     Avatar.objects.filter(pk=avatar.pk).update(
         source_key=key,
         model=one.model,
-        mouth_box=services.checked_mouth_box(one.told.get("mouth_box")),
+        mouth_box=one.mouth_box,
         metadata={**avatar.metadata, "builtin": _marks(one)},
         updated_at=timezone.now(),
         **one.words,

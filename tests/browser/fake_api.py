@@ -63,7 +63,7 @@ class FakeApi:
                 return 200, {"results": self.avatars, "next": None}
             case "GET", "voices":
                 rows = [{"id": i, "provider": "local", "name": n, "language": lang} for i, n, lang in VOICES]
-                return 200, {"results": rows, "next": None}
+                return 200, rows
             case "POST", "clips/estimate":
                 return 200, {"duration_ms": len(body["script"]) * 65}
             case "POST", "clips":

@@ -27,7 +27,7 @@ export class VoicePicker extends EventTarget {
   }
 
   async load() {
-    const { results } = await call("GET", "voices?limit=100");
+    const results = await call("GET", "voices");
     this.known = new Map(results.map((voice) => [voice.id, voice]));
     const groups = Map.groupBy ? Map.groupBy(results, (voice) => voice.language) : grouped(results);
     const blocks = [...groups].map(([language, voices]) => {
