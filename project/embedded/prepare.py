@@ -20,14 +20,13 @@ PROBE_KEY = "probe/writable"
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     django.setup()
-    from django.core.management import call_command, get_commands  # noqa: PLC0415 - after setup
+    from django.core.management import call_command  # noqa: PLC0415 - after setup
 
     call_command("migrate", interactive=False, verbosity=1)
     _wait_for_storage()
     made = io.StringIO()
-    call_command("bootstrap", "--json", stdout=made)
-    if "load_builtin_avatars" in get_commands():
-        call_command("load_builtin_avatars")
+    call_command("bootstrap", "--json", "--keep-file", sys.argv[2], stdout=made)
+    call_command("load_builtin_avatars")
     target = Path(sys.argv[1])
     target.touch(mode=0o600)
     target.write_text(json.dumps(_last_object(made.getvalue())))

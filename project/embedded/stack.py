@@ -85,7 +85,10 @@ def _speech(plan: Plan, port: int) -> Part:
 def _prepare(plan: Plan) -> Part:
     return Part(
         "prepare",
-        [sys.executable, "-m", "project.embedded.prepare", str(result_file(plan))],
+        [
+            *(sys.executable, "-m", "project.embedded.prepare"),
+            *(str(result_file(plan)), str(plan.home.connection_file)),
+        ],
         cwd=ROOT,
         needs=("valkey", "storage"),
         before=_removing([result_file(plan)]),
