@@ -1,0 +1,196 @@
+"""Whatever is lost, one pass of the reconciler finds, and only that."""
+
+import pytest
+
+from generation.clips import assembling, leases, outcome, reconciling, rendering, speaking
+from generation.clips.models import Clip, ClipFragment
+from storage import keys
+from workers import dispatch
+
+pytestmark = pytest.mark.postgres
+
+
+class Killed(BaseException):
+    """Ends a worker where nothing can catch it, as SIGKILL does."""
+
+
+def finish(clip, broker, forget, passes: int = 6) -> Clip:
+    for _ in range(passes):
+        broker.run()
+        forget(clip)
+        reconciling.reconcile()
+    clip.refresh_from_db()
+    return clip
+
+
+def test_a_clip_is_accepted_and_made_although_the_broker_was_away(make, broker, forget) -> None:
+    broker.away = True
+    clip = make()
+    assert not broker.messages
+    broker.away = False
+    assert finish(clip, broker, forget).status == "succeeded"
+
+
+def test_an_emptied_broker_is_filled_again_in_one_pass(make, broker, forget) -> None:
+    clip = make(script="This is the first sentence of several. " * 6)
+    broker.step()
+    lost = len(broker.messages)
+    broker.messages.clear()
+    forget(clip)
+    assert reconciling.reconcile() == lost
+    assert len(broker.messages) == lost
+
+
+def test_what_waits_in_the_queue_is_not_sent_again(make, broker, forget) -> None:
+    clip = make(script="This is the first sentence of several. " * 6)
+    broker.step()
+    before = len(broker.messages)
+    forget(clip)
+    assert reconciling.reconcile() == 0
+    assert len(broker.messages) == before
+
+
+def test_a_message_that_was_just_sent_is_given_time(make, broker) -> None:
+    make()
+    broker.messages.clear()
+    assert reconciling.reconcile() == 0
+
+
+def test_a_second_pass_sends_nothing_again(make, broker, forget) -> None:
+    clip = make()
+    broker.messages.clear()
+    forget(clip)
+    assert reconciling.reconcile() == 1
+    broker.messages.clear()
+    assert reconciling.reconcile() == 0
+
+
+def test_work_that_somebody_holds_is_left_alone(make, broker) -> None:
+    clip = make()
+    broker.step()
+    broker.messages.clear()
+    ClipFragment.objects.filter(clip=clip).update(
+        enqueued_at=None, lease_token="t", lease_until=leases.timezone.now() + leases.LEASE, status="running"
+    )
+    assert reconciling.send_fragments() == 0
+
+
+SPOTS = {
+    "before the first sound is stored": (speaking, "store"),
+    "between storing a sound and its row": (speaking, "ClipUtterance"),
+    "before a fragment is stored": (rendering, "draw_and_encode"),
+    "between storing a fragment and its row": (rendering, "finish"),
+    "before the film is joined": (assembling, "assemble"),
+    "between storing the film and its row": (outcome, "succeed"),
+    "before the stage moves": (outcome, "speech_finished"),
+}
+
+
+@pytest.mark.parametrize("spot", list(SPOTS))
+def test_a_worker_killed_in_the_middle_costs_nothing_but_time(
+    make, broker, forget, monkeypatch, spot
+) -> None:
+    module, name = SPOTS[spot]
+
+    def die(*args: object, **kwargs: object) -> None:
+        raise Killed
+
+    clip = make()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, die if name != "ClipUtterance" else _DyingManager())
+        with pytest.raises(Killed):
+            broker.run()
+    made = finish(clip, broker, forget)
+    assert (made.status, made.failure_code) == ("succeeded", "")
+    assert made.fragments_done == made.fragments_total
+
+
+class _DyingManager:
+    """Stands in for the model: reads work, the first write kills the worker."""
+
+    @property
+    def objects(self):
+        from generation.clips.models import ClipUtterance
+
+        class Manager:
+            filter = ClipUtterance.objects.filter
+
+            def create(self, **columns: object) -> None:
+                raise Killed
+
+        return Manager()
+
+
+def test_a_fragment_that_is_stored_is_not_rendered_again(make, broker, forget, monkeypatch, objects) -> None:
+    clip = make()
+    broker.step()
+    with monkeypatch.context() as patched:
+        patched.setattr(rendering, "finish", _kill)
+        with pytest.raises(Killed):
+            broker.step()
+    stored = [key for key in objects.puts if "/fragments/" in key]
+    assert len(stored) == 1
+    made = finish(clip, broker, forget)
+    assert made.status == "succeeded"
+    assert objects.puts.count(keys.fragment(clip.pk, 0)) == 1
+
+
+def _kill(*args: object, **kwargs: object) -> None:
+    raise Killed
+
+
+def test_sentences_that_are_stored_are_not_spoken_again(make, broker, forget, voice, monkeypatch) -> None:
+    clip = make()
+    with monkeypatch.context() as patched:
+        patched.setattr(outcome, "speech_finished", _kill)
+        with pytest.raises(Killed):
+            broker.step()
+    spoken = list(voice.said)
+    assert finish(clip, broker, forget).status == "succeeded"
+    assert voice.said == spoken
+
+
+def test_a_clip_that_kills_its_workers_ends_with_a_code(make, broker, forget, monkeypatch) -> None:
+    monkeypatch.setattr(rendering, "draw_and_encode", _kill)
+    clip = make()
+    for _ in range(40):
+        while broker.messages:
+            try:
+                broker.step()
+            except Killed:
+                break
+        forget(clip)
+        reconciling.reconcile()
+    clip.refresh_from_db()
+    assert (clip.status, clip.failure_code) == ("failed", "worker_lost")
+
+
+def test_a_worker_that_lost_its_lease_cannot_finish_a_fragment_twice(make, broker) -> None:
+    clip = make()
+    broker.step()
+    fragment = ClipFragment.objects.get(clip=clip, index=0)
+    slow = leases.take(ClipFragment, fragment.pk, clip.pk, leases.Q(), status="running")
+    ClipFragment.objects.filter(pk=fragment.pk).update(lease_until=leases.timezone.now() - leases.LEASE)
+    broker.run()
+    stored = rendering.fragments.find_fragment(clip.pk, 0)
+    with pytest.raises(leases.LeaseLost):
+        rendering.finish(slow, stored, render_ms=1)
+    clip.refresh_from_db()
+    assert clip.fragments_done == clip.fragments_total
+    assert broker.count(dispatch.ASSEMBLE) == 1
+
+
+def test_a_cancelled_clip_whose_worker_died_ends(make, broker, forget, monkeypatch) -> None:
+    from generation.clips import services
+
+    clip = make()
+    with monkeypatch.context() as patched:
+        patched.setattr(outcome, "speech_finished", _kill)
+        with pytest.raises(Killed):
+            broker.step()
+    clip.refresh_from_db()
+    assert services.clip_cancel(clip) is False
+    forget(clip)
+    reconciling.reconcile()
+    clip.refresh_from_db()
+    assert clip.status == "canceled"

@@ -1,0 +1,98 @@
+"""The cast of the clip tests: Alice who owns things, Mallory who does not, a broker and a voice."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from generation import voices
+from generation.avatars.models import Avatar
+from generation.clips import services
+from generation.clips.models import Clip, ClipFragment
+from generation.clips.wishes import Wish
+from project.accounts.models import Role, User
+from tests.support.clips import Broker, ToneVoice, ready_avatar
+from tests.support.objects import MemoryStore
+from workers import dispatch
+
+SCRIPT = "Good morning to all of you. This is the second sentence of it. And here is the end."
+
+
+@pytest.fixture
+def objects(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    memory = MemoryStore()
+    monkeypatch.setattr("storage.s3._store", lambda endpoint, pid: memory)
+    return memory
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    made = Broker()
+    monkeypatch.setattr(dispatch, "_publish", made.publish)
+    monkeypatch.setattr(dispatch, "waiting", made.waiting)
+    monkeypatch.setattr(dispatch, "depth", made.depth)
+    return made
+
+
+@pytest.fixture
+def voice(monkeypatch: pytest.MonkeyPatch) -> ToneVoice:
+    made = ToneVoice()
+    monkeypatch.setattr(voices, "synthesizer", lambda chosen: made)
+    return made
+
+
+@pytest.fixture
+def alice(transactional_db: None) -> User:
+    return User.objects.create_user("alice@example.com", role=Role.CUSTOMER)
+
+
+@pytest.fixture
+def mallory(transactional_db: None) -> User:
+    """Signed in, and entitled to nothing of Alice's."""
+    return User.objects.create_user("mallory@example.com", role=Role.CUSTOMER)
+
+
+@pytest.fixture
+def avatar(objects: MemoryStore, transactional_db: None) -> Avatar:
+    """A test card in the shared catalogue."""
+    return ready_avatar(objects)
+
+
+@pytest.fixture
+def make(alice: User, avatar: Avatar, broker: Broker, voice: ToneVoice) -> Callable[..., Clip]:
+    """Accept a clip of Alice's; its first message then waits in the broker."""
+
+    def accept(**wish: Any) -> Clip:
+        told = {"script": SCRIPT} | wish if not {"upload", "audio_url"} & set(wish) else wish
+        return services.clip_create(alice, Wish(avatar=avatar.pk, **told))
+
+    return accept
+
+
+@pytest.fixture
+def api() -> Callable[[User], APIClient]:
+    """A client that is signed in as somebody."""
+
+    def signed_in(user: User) -> APIClient:
+        client = APIClient()
+        client.force_authenticate(user)
+        return client
+
+    return signed_in
+
+
+@pytest.fixture
+def forget() -> Callable[[Clip], None]:
+    """Let time pass: every lease of a clip lapses, every wait is over, every message is old."""
+
+    def pass_time(clip: Clip) -> None:
+        past = timezone.now() - timedelta(minutes=1)
+        for rows in (Clip.objects.filter(pk=clip.pk), ClipFragment.objects.filter(clip=clip)):
+            rows.update(enqueued_at=past)
+            rows.exclude(lease_until=None).update(lease_until=past)
+            rows.exclude(next_attempt_at=None).update(next_attempt_at=past)
+
+    return pass_time
