@@ -63,7 +63,8 @@ def clean(text: str, language: str) -> list[Span]:
 
 def spoken(parts: Sequence[Span]) -> str:
     """What the voice gets, with its spaces in order."""
-    said = re.sub(r"\s+", " ", spans.said(parts)).strip()
+    printable = (c if c.isprintable() else " " for c in spans.said(parts))
+    said = re.sub(r"\s+", " ", "".join(printable)).strip()
     said = re.sub(r"\s+([,.;:!?])", r"\1", said)
     return said if any(character.isalnum() for character in said) else ""
 

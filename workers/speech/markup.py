@@ -18,7 +18,7 @@ PRONUNCIATION = re.compile(r"\[([^\[\]\n]{1,80})\]\(/(?=[^/()\n]*[^\x00-\x7f])([
 
 _LENGTH = r"(\d{1,5}(?:\.\d{1,3})?)\s?(ms|s|sec|seconds?)"
 _PAUSE = re.compile(
-    rf"\[pause(?:[ :=]{_LENGTH})?\]|<break(?:\s+time\s?=\s?[\"']?{_LENGTH}[\"']?)?\s*/?>(?:</break>)?",
+    rf"\[pause(?:[ :=]\s?{_LENGTH})?\]|<break(?:\s+time\s?=\s?[\"']?{_LENGTH}[\"']?)?\s*/?>(?:</break>)?",
     re.IGNORECASE,
 )
 

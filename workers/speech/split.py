@@ -15,6 +15,7 @@ _ENDS = frozenset(".!?…")
 _ENDS_ALONE = frozenset("。！？｡؟।॥۔‼⁇⁈⁉")
 """Marks after which no space is needed."""
 _CLOSERS = frozenset("\"'”’»)]}」』）】〉》›*_")
+_OPENERS = "\"'“‘«([{*_¿¡"
 _CLAUSE = frozenset(",;:—–，、；：،؛.!?…)")
 _MAX_CLOSERS = 8
 _MAX_SPACES = 64
@@ -332,7 +333,9 @@ class SentenceSplitter:
         text = self._buffer
         after = _skip_spaces(text, end)
         word_end = _skip_word(text, after)
-        if word_end == len(text) and word_end - after < _MAX_WORD and after - end < _MAX_SPACES and not final:
+        cut_off = word_end == len(text) and word_end - after < _MAX_WORD and after - end < _MAX_SPACES
+        begun = text[after:word_end].lstrip(_OPENERS)
+        if cut_off and not final and (not begun or _is_initials(_last_word(text[start:at]))):
             return _Verdict.WAIT, 0
         following = text[after:word_end]
         spaces = text[end:after]
@@ -382,7 +385,7 @@ def _skip_word(text: str, at: int) -> int:
 
 def _goes_on(before: str, marks: str, following: str) -> bool:
     """Whether a sentence goes on after marks that are followed by space and a word."""
-    opened = following.lstrip("\"'“‘«([{*_¿¡")
+    opened = following.lstrip(_OPENERS)
     small = opened[:1].islower()
     if "." not in marks and "…" not in marks:
         closed = any(character in _CLOSERS for character in marks)
@@ -395,17 +398,22 @@ def _goes_on(before: str, marks: str, following: str) -> bool:
 
 
 def _is_abbreviation(before: str, following: str) -> bool:
-    match = _WORD.search(before, max(0, len(before) - _MAX_WORD))
-    word = match.group() if match else ""
+    word = _last_word(before)
     if _MARKER.fullmatch(before) or word.lower() in _TITLES:
         return not (word.lower() == "no" and not following[:1].isdigit())
-    if word.lower() in _MAYBE:
+    if word.lower() in _MAYBE or not _is_initials(word):
         return False
-    initials = (len(word) == 1 and word.isupper()) or re.fullmatch(
-        r"(?:[A-Za-z]\.)+[A-Za-z]", word
-    ) is not None
-    starter = re.sub(r"\W+.*", "", following) in _STARTERS
-    return initials and not starter
+    return re.sub(r"\W+.*", "", following) not in _STARTERS
+
+
+def _last_word(before: str) -> str:
+    match = _WORD.search(before, max(0, len(before) - _MAX_WORD))
+    return match.group() if match else ""
+
+
+def _is_initials(word: str) -> bool:
+    """`J` or `U.S`: the word after them decides."""
+    return (len(word) == 1 and word.isupper()) or re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]", word) is not None
 
 
 def _forced_cut(text: str, start: int, limit: int) -> int:
