@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import cast
 
 import av
@@ -19,6 +20,9 @@ from workers.adapters.avatar.viseme.renderer import VisemeRenderer
 from workers.rendering.fragment import render_fragment
 
 Floats = NDArray[np.float64]
+ROOT = Path(__file__).resolve().parents[2]
+BUILTIN, TEST_DATA = ROOT / "generation" / "avatars" / "builtin", ROOT / "tests" / "data"
+ASTRONAUT = "astronaut"
 LAGS = range(-4, 5)  # frames that the mouth may be late; negative is early
 
 
@@ -28,6 +32,7 @@ class Verdict:
 
     correlation: float
     lag: int
+    with_energy: float
     reversed: float
     speaking: float
     paused: float
@@ -79,6 +84,7 @@ def judge(video: Video, speech: Speech, landmarker: Landmarker | None = None) ->
     return Verdict(
         correlation=correlation,
         lag=lag,
+        with_energy=best_correlation(opening, speech.energy)[0],
         reversed=best_correlation(opening, speech.loudness[::-1])[0],
         speaking=float(opening[~speech.paused].mean()),
         paused=float(opening[quiet].mean()),
@@ -129,6 +135,15 @@ def _psnr_of_still_parts(frame: Picture, reference: Picture, portrait: Portrait)
         return float("inf")
     error = (frame[still].astype(np.float64) - reference[still]) ** 2
     return float(10 * np.log10(255**2 / max(float(error.mean()), 1e-9)))
+
+
+def portrait(name: str) -> Picture:
+    """A shipped avatar's portrait by its name, or the astronaut of the tests, at twice its size."""
+    path = TEST_DATA / "astronaut.jpg" if name == ASTRONAUT else next((BUILTIN / name).glob("portrait.*"))
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise FileNotFoundError(path)
+    return grown(np.asarray(picture, np.uint8), 2) if name == ASTRONAUT else np.asarray(picture, np.uint8)
 
 
 def grown(picture: Picture, factor: int) -> Picture:

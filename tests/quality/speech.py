@@ -37,9 +37,13 @@ class Speech:
 
     @property
     def loudness(self) -> NDArray[np.float64]:
-        """How loud each frame sounds: Stevens' power law over the RMS."""
-        pieces = self.pcm.astype(np.float64).reshape(-1, SAMPLES_PER_FRAME) / 32768
-        return np.asarray(np.sqrt((pieces**2).mean(axis=1)) ** 0.6)
+        """How loud each frame sounds: the A-weighted level (IEC 61672), by Stevens' power law."""
+        return _heard(_a_weighted(self.pcm.astype(np.float64) / 32768))
+
+    @property
+    def energy(self) -> NDArray[np.float64]:
+        """The same without weighting: what a level meter shows, low murmur of nasals and all."""
+        return _heard(self.pcm.astype(np.float64) / 32768)
 
     def windows(self, *, with_phones: bool) -> list[AudioWindow]:
         """The fragments a render worker would be given."""
@@ -82,6 +86,17 @@ def settled(paused: NDArray[np.bool_], after: int = FPS * 3 // 10, before: int =
     """The frames of pauses in which the mouth has had time to close and not begun to open."""
     frames = np.arange(len(paused))
     return np.array([paused[max(0, at - after) : at + before].all() for at in frames])
+
+
+def _heard(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.sqrt((samples.reshape(-1, SAMPLES_PER_FRAME) ** 2).mean(axis=1)) ** 0.6)
+
+
+def _a_weighted(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    f2 = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE) ** 2
+    low = (f2 + 20.6**2) * np.sqrt((f2 + 107.7**2) * (f2 + 737.9**2))
+    gain = 1.2589 * 12194**2 * f2**2 / (low * (f2 + 12194**2))
+    return np.fft.irfft(np.fft.rfft(samples) * gain, len(samples))
 
 
 def _levelled(pcm: bytes, rate: int) -> Pcm:

@@ -20,6 +20,7 @@ from workers.adapters.avatar.viseme.shapes import Rect
 from workers.adapters.errors import AdapterError
 
 VERSION = 1
+OPAQUE = 250
 Bytes = NDArray[np.uint8]
 
 
@@ -37,7 +38,8 @@ class Patches:
     def of(cls, rect: Rect, pictures: list[Picture], *, alpha: bool) -> "Patches":
         split = [planes(to_i420(np.ascontiguousarray(picture[..., :3]))) for picture in pictures]
         y, u, v = (np.stack([part[plane] for part in split]) for plane in range(3))
-        return cls(rect, y, u, v, np.stack([part[..., 3] for part in pictures]) if alpha else None)
+        a = np.stack([part[..., 3] for part in pictures]) if alpha else None
+        return cls(rect, y, u, v, None if a is None or int(a.min()) >= OPAQUE else a)
 
     def shaped(self, *counts: int) -> "Patches":
         """The same with its pictures numbered by several axes."""

@@ -326,5 +326,5 @@ def _remapped(source: Plane, map_x: Single, map_y: Single) -> Plane:
 
 
 def _mixed(part: Plane, wall: Plane, alpha: Plane) -> Plane:
-    share = alpha.astype(np.uint16)
-    return np.asarray((part * share + wall * (255 - share) + 127) // 255, dtype=np.uint8)
+    share = alpha.astype(np.float32) * np.float32(1 / 255)
+    return np.asarray(cv2.blendLinear(part, np.ascontiguousarray(wall), share, 1 - share), dtype=np.uint8)

@@ -21,8 +21,8 @@ SPAN = 1024  # samples under one spectrum, centred on its frame
 BANDS = ((80, 400), (400, 900), (900, 1800), (1800, 3200), (3200, 7900))  # Hz
 SILENCE, FULL = 0.004, 0.16  # RMS at which the mouth begins to open, and at which it is open
 CURVE = 0.62  # loudness is heard, and shown, on a curve
-ATTACK, DECAY, WIDTH_PACE = 0.72, 0.58, 0.40
-LIPS_PACE = 0.60  # of the widest opening, in one frame: what lips manage that close for m, b and p
+ATTACK, DECAY, WIDTH_PACE = 0.80, 0.64, 0.40
+LIPS_PACE = 0.65  # of the widest opening, in one frame: what lips manage that close for m, b and p
 
 
 @dataclass(frozen=True, slots=True)

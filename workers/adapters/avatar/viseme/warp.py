@@ -24,8 +24,8 @@ LIP_REACH_DOWN = 0.16  # below it, skin moves with the jaw
 BELOW_CHIN = 0.25  # where the neck stands still again
 BESIDE_CORNER = 1.2  # in half mouths
 POUT = 0.007  # how much rounding thickens each lip
-MEET = 0.50  # where the lips of a toothy smile meet between their places at rest
-RELAX_DROP, RELAX_NARROW = 0.010, 0.05  # a smile that closes relaxes its corners
+MEET = 0.33  # where the lips of a toothy smile meet between their places at rest
+RELAX_DROP, RELAX_NARROW = 0.008, 0.04  # a smile that closes relaxes its corners
 ROUNDS = 9
 
 
