@@ -5,6 +5,7 @@ The networks are BlazeFace (short and full range) and the face mesh of MediaPipe
 of the face mesh.
 """
 
+import threading
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -184,6 +185,9 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     return width * height / min(areas)
 
 
+_running = threading.Lock()
+
+
 @cache
 def _anchors(name: str, side: int) -> Floats:
     """Centres of the detector's cells, in the order of its outputs."""
@@ -198,10 +202,12 @@ def _anchors(name: str, side: int) -> Floats:
 
 
 def _run(network: Any, tensor: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    network.set_tensor(network.get_input_details()[0]["index"], tensor[None])
-    network.invoke()
-    first, second = (network.get_tensor(detail["index"]) for detail in network.get_output_details()[:2])
-    return np.asarray(first), np.asarray(second)
+    # The networks are kept between calls, and each serves one thread at a time.
+    with _running:
+        network.set_tensor(network.get_input_details()[0]["index"], tensor[None])
+        network.invoke()
+        first, second = (network.get_tensor(detail["index"]) for detail in network.get_output_details()[:2])
+        return np.asarray(first), np.asarray(second)
 
 
 @cache
