@@ -7,11 +7,14 @@ its own.
 import hashlib
 import io
 import logging
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from django.db import DatabaseError, connection
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,6 +31,7 @@ from workers.adapters.errors import AdapterError, PreparationError
 from workers.rendering.encode import encode_idle
 
 RENEW_EVERY_FRAMES = 25
+RENEW_SECONDS = 15.0
 PREVIEW_SIDE = 720
 # The preparer's own percentages make up the first part of ours; encoding the idle loop the rest.
 PREPARER_SHARE = 80
@@ -41,7 +45,8 @@ def prepare(avatar_id: str) -> bool:
     if claim is None:
         return False
     try:
-        return _prepare(claim)
+        with _kept(claim):
+            return _prepare(claim)
     except LeaseLost:
         _log.info("Preparation of %s was taken over or called off", avatar_id)
     except (PreparationError, InvalidInput) as error:
@@ -61,6 +66,29 @@ def prepare(avatar_id: str) -> bool:
             retryable=not last,
         )
     return False
+
+
+@contextmanager
+def _kept(claim: Claim) -> Iterator[None]:
+    """Prolong the lease from a thread: on a busy machine a single step may outlast it."""
+    done = threading.Event()
+
+    def keep() -> None:
+        while not done.wait(RENEW_SECONDS):
+            try:
+                claim.renew()
+            except (LeaseLost, DatabaseError) as error:
+                # The worker sees a lost lease at its next write; a busy database gets another try.
+                _log.info("The lease on %s was not prolonged: %r", claim.avatar.pk, error)
+        connection.close()
+
+    thread = threading.Thread(target=keep, name="avatar-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _give_up(claim: Claim, code: str, message: str, *, retryable: bool) -> None:

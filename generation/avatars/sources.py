@@ -5,7 +5,6 @@ the rest. Nothing is trusted: not the name, not the type the client sent, not th
 """
 
 import io
-import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pkgutil import resolve_name
@@ -31,9 +30,6 @@ LONGEST_SIDE = 12_000
 LONGEST_VIDEO_SECONDS = 30
 MOST_VIDEO_PIXELS = 3840 * 2160
 FINDER = "workers.adapters.avatar.viseme.landmarks:find_faces"
-
-# The face finder keeps its networks between calls, and they serve one caller at a time.
-_finder_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +90,7 @@ def check_face(source: SourceFile) -> None:
     """
     if find_spec("ai_edge_litert") is None or find_spec("cv2") is None:
         return
-    with _finder_lock:
-        faces = [face for face in resolve_name(FINDER)(source.first) if face.score > 0]
+    faces = resolve_name(FINDER)(source.first)
     if not faces:
         raise _refuse(
             source.kind,
