@@ -19,3 +19,6 @@ os.environ["S3_ENDPOINT_URL"] = "http://127.0.0.1:1"
 os.environ["SPEECH_URL"] = "http://127.0.0.1:1"
 
 from project.settings import *  # noqa: E402, F403 - only now is the environment ready
+
+# Argon2 is slow on purpose; hundreds of tests make users.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

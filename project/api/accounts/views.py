@@ -82,6 +82,7 @@ class ApiKeysView(APIView):
         scopes = wanted.get("scopes")
         if scopes is None:
             scopes = [s for s in grantable(is_staff=request.user.is_staff) if permissions.holds(request, s)]
+        keys.check(caller(request), scopes, wanted["expires_at"])
         _may_grant(request, scopes)
         key, text = keys.create(
             caller(request), name=wanted["name"], scopes=scopes, expires_at=wanted["expires_at"]

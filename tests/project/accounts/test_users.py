@@ -2,6 +2,7 @@ import pytest
 from django.contrib.auth import authenticate
 from django.db import IntegrityError, transaction
 
+from project import settings as real
 from project.accounts.models import Role, User
 
 
@@ -21,7 +22,9 @@ def test_a_locked_account_cannot_sign_in(alice):
     assert authenticate(username="alice@example.org", password="correct horse battery") is None
 
 
-def test_passwords_are_kept_with_argon2(alice):
+def test_passwords_are_kept_with_argon2(db, settings):
+    settings.PASSWORD_HASHERS = real.PASSWORD_HASHERS
+    alice = User.objects.create_user("alice@example.org", "correct horse battery")
     assert alice.password.startswith("argon2")
 
 

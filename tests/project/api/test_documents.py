@@ -1,0 +1,66 @@
+import json
+
+import jsonschema
+import pytest
+from drf_spectacular.validation import validate_schema
+
+from project.api import documents
+from project.webhooks.events import EVENTS
+
+
+@pytest.fixture(scope="module")
+def described():
+    return documents.as_dict()
+
+
+def test_the_document_is_valid_openapi_3_1(described):
+    assert described["openapi"].startswith("3.1")
+    validate_schema(described)
+
+
+def test_it_is_served_to_everybody_with_an_entity_tag(client):
+    answer = client.get("/api/schema/")
+    assert answer.status_code == 200
+    assert json.loads(answer.content)["info"]["title"] == "Parley"
+    again = client.get("/api/schema/", headers={"If-None-Match": answer["ETag"]})
+    assert again.status_code == 304
+
+
+def test_each_call_names_its_problems(described):
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            found = operation["responses"]
+            assert {"401", "429", "default"} <= set(found) or {} in operation["security"], (path, method)
+            if "{" in path:
+                assert "404" in found, (path, method)
+            assert "application/problem+json" in found["default"]["content"]
+
+
+def test_operation_ids_are_unique(described):
+    ids = [
+        operation["operationId"] for methods in described["paths"].values() for operation in methods.values()
+    ]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_event_is_described(described):
+    assert set(described["webhooks"]) == set(EVENTS)
+
+
+def test_a_real_problem_fits_its_schema(client, described):
+    body = client.get("/api/v1/nothing").json()
+    jsonschema.validate(body, described["components"]["schemas"]["Problem"])
+
+
+def test_the_page_loads_scripts_from_here_alone(client):
+    answer = client.get("/api/docs/")
+    page = answer.content.decode()
+    policy = {part.split()[0]: part.split()[1:] for part in answer["Content-Security-Policy"].split("; ")}
+    assert policy["script-src"] == ["'self'"]
+    assert "<script>" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_laxer_styles_are_for_that_page_alone(client):
+    assert "unsafe-inline" in client.get("/api/docs/")["Content-Security-Policy"]
+    assert "unsafe" not in client.get("/api/v1/me")["Content-Security-Policy"]
