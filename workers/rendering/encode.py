@@ -27,9 +27,9 @@ PRESET = "veryfast"
 KEYINT = 250
 IDLE_KEYINT = 5  # an IDR frame every 200 ms, where playout may enter the loop
 
-# No look-ahead: a frame in is a frame out, and quality at the end of a fragment does not sink the
-# way macroblock-tree lets it (which shows as a pulse at every join). The weaker adaptive
-# quantisation leaves more of the bits to the mouth. docs/benchmarks/encode.md has the figures.
+# No look-ahead: a frame in is a frame out, and macroblock-tree, which comes with it, saves just
+# where the mouth moves. The weaker adaptive quantisation leaves it more bits still.
+# docs/benchmarks/encode.md has the figures.
 X264 = (
     "stitchable=1:repeat-headers=1:annexb=0:bframes=0:ref=1:scenecut=0:"
     "rc-lookahead=0:sync-lookahead=0:mbtree=0:aq-strength=0.6:psy-rd=0,0:keyint={keyint}:min-keyint=1"
