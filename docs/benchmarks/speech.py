@@ -1,10 +1,11 @@
-"""Measures the speech sidecar: `python docs/benchmarks/speech.py [voice ...]`.
+"""Measures the speech sidecar: `python docs/benchmarks/speech.py [--threads N] [voice ...]`.
 
 Starts it on a free port, says the same sentences with every voice, and prints speed, loudness, errors
 by Whisper and silences, as the table of speech.md. Speed is CPU seconds of the sidecar per second of
 speech, since wall clocks of a busy machine tell little.
 """
 
+import argparse
 import io
 import os
 import re
@@ -34,11 +35,12 @@ from workers.speech.speak import Utterance, speak_sentence
 
 KEY = "benchmark"
 SCRIPT = (
-    "Welcome to our new service. In this short video we show you how to create an account, choose a plan, and "
-    "invite your team. First, open the settings page and press the blue button. Your colleagues will receive a "
-    "message within a few minutes. Do you have any questions? Our support team is happy to help you every day of "
-    "the week. Bob bought a big map of the park, but Emma put it back in the box. The weather was warm and clear, "
-    "so we walked along the river until the evening. Thank you very much for watching, and see you soon!"
+    "Welcome to our new service. In this short video we show you how to create an account, choose a plan, "
+    "and invite your team. First, open the settings page and press the blue button. Your colleagues will "
+    "receive a message within a few minutes. Do you have any questions? Our support team is happy to help "
+    "you every day of the week. Bob bought a big map of the park, but Emma put it back in the box. The "
+    "weather was warm and clear, so we walked along the river until the evening. Thank you very much for "
+    "watching, and see you soon!"
 )
 
 
@@ -92,7 +94,9 @@ def first_sound_ms(speaker: object, voice: voices.Voice) -> float:
 
 def word_errors(said: str, heard: str) -> float:
     ours, theirs = ([re.sub(r"\W+", "", w).lower() for w in text.split()] for text in (said, heard))
-    same = sum(block.size for block in SequenceMatcher(a=ours, b=theirs, autojunk=False).get_matching_blocks())
+    same = sum(
+        block.size for block in SequenceMatcher(a=ours, b=theirs, autojunk=False).get_matching_blocks()
+    )
     return 1 - same / len(ours)
 
 
@@ -121,7 +125,13 @@ def closures(utterances: list[Utterance]) -> tuple[float, float]:
         pcm = np.frombuffer(utterance.pcm, "<i2").astype(np.float64) / 32768
         whole = np.sqrt(np.mean(pcm[np.abs(pcm) > 0.003] ** 2))
         for phone in utterance.phones:
-            kind = "closed" if phone.symbol in "pb" else "open" if phone.symbol in "ɑaæʌɔ" else None
+            kind = (
+                "closed"
+                if phone.symbol in "pb"
+                else "open"
+                if phone.symbol in "\u0251a\u00e6\u028c\u0254"
+                else None
+            )
             if kind:
                 middle = (phone.start_ms + phone.end_ms) // 2 * 48
                 part = pcm[max(middle - 480, 0) : middle + 480]
@@ -157,12 +167,16 @@ def measure(url: str, pid: int, voice: voices.Voice) -> str:
 
 
 def main() -> None:
-    wanted = [voices.voice(name) for name in sys.argv[1:]] or voices.list_voices()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("voice", nargs="*")
+    options = parser.parse_args()
+    wanted = [voices.voice(name) for name in options.voice] or voices.list_voices()
     print("| voice | first sound cold, ms | warm, ms | CPU s per s | RSS, MB | LUFS | peak, dBFS ", end="")
     print("| word errors | characters per s | largest step at joins | level at p, b / open vowels, dB |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for voice in wanted:
-        with sidecar(threads=1) as (pid, url):
+        with sidecar(options.threads) as (pid, url):
             wait_until_up(url)
             print(measure(url, pid, voice), flush=True)
 
