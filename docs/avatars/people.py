@@ -157,7 +157,7 @@ MARTIN = Person(
         scalp=(0.25, 0.2, 0.17),
         scalp_amount=0.6,
         stubble=0.2,
-        lip_amount=0.7,
+        lip_amount=0.85,
     ),
     iris=(0.30, 0.38, 0.30),
     iris_inner=(0.45, 0.34, 0.18),
@@ -225,13 +225,13 @@ KENJI = Person(
     tone=Tone(
         (0.79, 0.605, 0.49),
         (0.76, 0.40, 0.32),
-        (0.66, 0.37, 0.33),
+        (0.68, 0.34, 0.31),
         (0.60, 0.42, 0.32),
         flush_amount=0.4,
         scalp=(0.12, 0.1, 0.09),
         scalp_amount=0.7,
         stubble=0.06,
-        lip_amount=0.7,
+        lip_amount=0.9,
     ),
     iris=DEEP_BROWN,
     iris_inner=(0.28, 0.16, 0.08),
@@ -305,7 +305,7 @@ ARTHUR = Person(
         flush_amount=0.5,
         scalp=(0.55, 0.45, 0.41),
         scalp_amount=0.3,
-        lip_amount=0.75,
+        lip_amount=0.9,
         lines=0.9,
     ),
     iris=(0.34, 0.42, 0.46),
@@ -405,4 +405,71 @@ MALIK = Person(
     seed=81,
 )
 
-PEOPLE = {person.slug: person for person in (LENA, MARTIN, AMARA, KENJI, SOFIA, ARTHUR, PRIYA, MALIK)}
+# Two more, for tests: never offered as avatars, so that nothing is tuned on them.
+MEI = Person(
+    slug="mei",
+    targets={
+        **macro("female", 0.3, {"asian": 0.8, "caucasian": 0.2}, weight=0.5),
+        **CALM,
+        **FLAT_EARS,
+        **both("eyes/{}-eye-scale-incr", 0.25),
+        "head/head-round": 0.3,
+    },
+    tone=Tone(
+        (0.81, 0.62, 0.51),
+        (0.80, 0.42, 0.35),
+        (0.70, 0.30, 0.32),
+        (0.60, 0.42, 0.34),
+        scalp=(0.1, 0.08, 0.07),
+        scalp_amount=0.7,
+        lip_amount=0.85,
+    ),
+    iris=DEEP_BROWN,
+    iris_inner=(0.26, 0.15, 0.08),
+    hair_colour=(0.05, 0.036, 0.03),
+    hair_style="loose",
+    hair_end=5.7,
+    part=0.05,
+    tuck=0.35,
+    clothes=(Garment("crew", (0.45, 0.2, 0.28)),),
+    brow={"height": 0.0, "thickness": 0.8, "arch": 0.8},
+    seed=91,
+)
+
+DIEGO = Person(
+    slug="diego",
+    targets={
+        **macro("male", 0.4, {"caucasian": 0.7, "african": 0.15, "asian": 0.15}, muscle=0.5, weight=0.6),
+        **CALM,
+        **both("eyes/{}-eye-scale-incr", 0.25),
+        "nose/nose-hump-incr": 0.3,
+    },
+    tone=Tone(
+        (0.69, 0.49, 0.37),
+        (0.66, 0.33, 0.25),
+        (0.58, 0.29, 0.27),
+        (0.46, 0.3, 0.23),
+        scalp=(0.1, 0.08, 0.07),
+        scalp_amount=0.8,
+        lip_amount=0.8,
+        lines=0.4,
+    ),
+    iris=BROWN,
+    iris_inner=GOLDEN,
+    hair_colour=(0.06, 0.045, 0.038),
+    hair_style="curls",
+    hair_length=0.3,
+    wave=0.03,
+    wave_length=0.2,
+    locks=3000,
+    sides=0.5,
+    clothes=(shirt((0.35, 0.45, 0.58)),),
+    brow={"height": -0.02, "thickness": 1.0, "arch": 0.8},
+    lashes=0.8,
+    shoulders=0.92,
+    seed=101,
+)
+
+PEOPLE = {
+    person.slug: person for person in (LENA, MARTIN, AMARA, KENJI, SOFIA, ARTHUR, PRIYA, MALIK, MEI, DIEGO)
+}

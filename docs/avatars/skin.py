@@ -85,7 +85,7 @@ def beard(rest: np.ndarray, lips: np.ndarray) -> np.ndarray:
     """Where a beard grows, 0..1."""
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
     upper = np.interp(x, [0, 0.1, 0.26, 0.4, 0.55, 0.7, 0.8], [6.86, 6.87, 6.78, 6.74, 6.8, 7.0, 7.25])
-    area = smooth(upper - y, -0.01, 0.09) * smooth(y, 5.98, 6.2) * smooth(z, 0.45, 0.75)
+    area = smooth(upper - y, -0.01, 0.09) * smooth(y, 6.1, 6.36) * smooth(z, 0.45, 0.75)
     philtrum = 1 - 0.5 * np.exp(-((x / 0.035) ** 2)) * (y > 6.7)
     side = 1 - 0.75 * blob(rest, (0.16, 6.5, 1.5), (0.05, 0.05, 0.3))
     return area * philtrum * side * (1 - smooth(lips, 0.08, 0.4))
