@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.adapters.avatar.base import Background, Box
+from workers.rendering.aspects import ASPECTS as ASPECTS
 from workers.rendering.overlay import planes
 
 I420 = NDArray[np.uint8]
 Picture = NDArray[np.uint8]
 
-ASPECTS = {"16:9": (16, 9), "9:16": (9, 16), "1:1": (1, 1), "4:5": (4, 5)}
 SHORT_SIDE = 1080
 LARGEST_CUT = 0.35  # of the picture's area; more than that is set on a background instead
 FACE_ROOM = 0.25  # of the face box, kept on each side of it when cutting
