@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.adapters.avatar.base import Background, Box
-from workers.rendering.aspects import ASPECTS as ASPECTS
+from workers.rendering.aspects import ASPECTS
 from workers.rendering.overlay import planes
 
 I420 = NDArray[np.uint8]

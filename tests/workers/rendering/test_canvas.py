@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.support.media import numbered_frame
 from workers.adapters.avatar.base import Box
-from workers.rendering.canvas import ASPECTS, Canvas, cover, layout, plain
+from workers.rendering.aspects import ASPECTS
+from workers.rendering.canvas import Canvas, cover, layout, plain
 from workers.rendering.overlay import planes
 
 EVEN = st.integers(80, 540).map(lambda half: half * 2)
