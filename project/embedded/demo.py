@@ -182,7 +182,7 @@ def report(clip: dict[str, Any], out: Path, clip_seconds: float, download_second
     size = f"{result['width']}x{result['height']} at {result['fps']} fps, {result['bytes'] / 1e6:.1f} MB"
     faster = f"{length / clip_seconds:.1f} times faster than realtime"
     lines = [
-        f"\n{out}: {length:.1f} s, {size}\n",
+        f"\n{os.path.relpath(out)}: {length:.1f} s, {size}\n",
         "  After the request",
         *_rows(rows),
         "  Work (some of it at the same time)",

@@ -23,7 +23,7 @@ class Part:
     needs: tuple[str, ...] = ()
     probe: Probe | None = None
     start_seconds: float = 60.0
-    stop_seconds: float = 8.0
+    stop_seconds: float = 5.0
     nice: int = 0
     pass_fds: tuple[int, ...] = ()
     before: Callable[[], None] | None = None

@@ -1,4 +1,4 @@
-"""The step between empty parts and a service: tables, the bucket, the first accounts and avatars.
+"""The step between empty parts and a service: the bucket, the first accounts and avatars.
 
 A child of the supervisor, and the only module here that loads Django.
 """
@@ -22,7 +22,6 @@ def main() -> int:
     django.setup()
     from django.core.management import call_command  # noqa: PLC0415 - after setup
 
-    call_command("migrate", interactive=False, verbosity=1)
     _wait_for_storage()
     made = io.StringIO()
     call_command("bootstrap", "--json", "--keep-file", sys.argv[2], stdout=made)

@@ -9,7 +9,7 @@ from project.embedded.environment import LOOPBACK, Plan, loopback_of
 from project.embedded.parts import Part
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMES = ("valkey", "storage", "speech", "prepare", "web", "render", "general", "scheduler")
+NAMES = ("valkey", "storage", "speech", "migrate", "prepare", "web", "render", "general", "scheduler")
 GENERAL_QUEUES = "speech,media,prepare,webhooks,maintenance"
 RENDER_QUEUES = "batch.viseme,batch.mock"
 GENERAL_THREADS = 6
@@ -27,8 +27,7 @@ def parts(plan: Plan, wanted: tuple[str, ...] = NAMES) -> list[Part]:
         made.append(_storage(plan))
     if plan.speech_port is not None:
         made.append(_speech(plan, plan.speech_port))
-    made.append(_prepare(plan))
-    made += [_web(plan), *_render(plan), _general(plan), _scheduler(plan)]
+    made += [_migrate(), _prepare(plan), _web(plan), *_render(plan), _general(plan), _scheduler(plan)]
     return [part for part in made if part.name.rstrip("0123456789") in wanted]
 
 
@@ -82,6 +81,12 @@ def _speech(plan: Plan, port: int) -> Part:
     )
 
 
+def _migrate() -> Part:
+    """The tables are there before anybody asks for them; needs none of the other parts."""
+    command = [sys.executable, "manage.py", "migrate", "--no-input", "--skip-checks"]
+    return Part("migrate", command, cwd=ROOT)
+
+
 def _prepare(plan: Plan) -> Part:
     return Part(
         "prepare",
@@ -90,7 +95,7 @@ def _prepare(plan: Plan) -> Part:
             *(str(result_file(plan)), str(plan.home.connection_file)),
         ],
         cwd=ROOT,
-        needs=("valkey", "storage"),
+        needs=("migrate", "valkey", "storage"),
         before=_removing([result_file(plan)]),
     )
 
@@ -121,7 +126,7 @@ def _web(plan: Plan) -> Part:
         "web",
         [*command, "project.asgi:application"],
         cwd=ROOT,
-        needs=("prepare",),
+        needs=("migrate", "valkey"),
         probe=probes.http(plan.port, "/livez", statuses={200}, tls=plan.tls, host=loopback_of(plan.host)),
         pass_fds=fds,
     )
@@ -168,7 +173,7 @@ def _worker(
         [*celery, *options, "--without-mingle", "--without-gossip"],
         env={**(env or {}), "READY_FILE": str(ready)},
         cwd=ROOT,
-        needs=("prepare",),
+        needs=("migrate", "valkey"),
         probe=probes.file(ready),
         before=_removing([ready]),
         nice=nice,
@@ -195,7 +200,7 @@ def _scheduler(plan: Plan) -> Part:
         ],
         env={"READY_FILE": str(ready)},
         cwd=ROOT,
-        needs=("prepare",),
+        needs=("migrate", "valkey"),
         probe=probes.file(ready),
         before=_removing([ready]),
     )

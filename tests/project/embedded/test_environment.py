@@ -23,7 +23,18 @@ def _names(made: Plan) -> list[str]:
 def test_by_default_everything_is_ours_and_on_loopback(home: Home, ports: Ports) -> None:
     made = _plan(home, ports, RENDER_WORKERS="2")
     assert _names(made) == [
-        *("valkey", "storage", "speech", "prepare", "web", "render1", "render2", "general", "scheduler")
+        *(
+            "valkey",
+            "storage",
+            "speech",
+            "migrate",
+            "prepare",
+            "web",
+            "render1",
+            "render2",
+            "general",
+            "scheduler",
+        )
     ]
     assert made.public_url == f"http://127.0.0.1:{made.port}"
     assert made.env["S3_ENDPOINT_URL"] == made.env["S3_PUBLIC_ENDPOINT_URL"]
