@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -20,6 +21,9 @@ from generation.avatars.services import Consent
 from generation.clips.models import Clip
 from generation.uploads.models import Upload
 from project.errors import ParleyError
+
+# Roles say what people may do here; groups would only look as if they did.
+admin.site.unregister(Group)
 
 THUMBNAIL = '<img src="{}" alt="" width="48" height="60" loading="lazy" class="parley-thumbnail">'
 

@@ -267,6 +267,23 @@ UNFOLD = {
     "SITE_TITLE": "Parley",
     "SITE_HEADER": "Parley",
     "SITE_URL": "/",
+    "SITE_ICON": lambda _request: f"/{STATIC_URL}web/favicon.svg",
+    "SITE_FAVICONS": [{"rel": "icon", "href": f"/{STATIC_URL}web/favicon.svg", "type": "image/svg+xml"}],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 180)",
+            "100": "oklch(94% .03 180)",
+            "200": "oklch(88% .06 180)",
+            "300": "oklch(80% .09 180)",
+            "400": "oklch(70% .1 180)",
+            "500": "oklch(58% .095 180)",
+            "600": "oklch(48% .08 180)",
+            "700": "oklch(42% .07 180)",
+            "800": "oklch(36% .06 180)",
+            "900": "oklch(31% .05 180)",
+            "950": "oklch(22% .04 180)",
+        },
+    },
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
 }

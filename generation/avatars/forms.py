@@ -11,6 +11,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from generation import voices
 from generation.avatars import services, sources
 from generation.avatars.models import Avatar
 from generation.avatars.services import AvatarFacts, Consent
@@ -20,6 +21,12 @@ from workers.adapters import registry
 
 SIDES = ("left", "top", "right", "bottom")
 TOLD = ("name", "description", "default_voice", "ai_disclosure", "consent_by", "consent_text")
+
+
+WIDGETS = {
+    "description": UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+    "consent_text": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+}
 
 
 class MouthBoxWidget(forms.Widget):
@@ -69,16 +76,37 @@ class MouthBoxFormField(forms.Field):
             return True
 
 
+def voice_choices() -> list[tuple[str, Any]]:
+    """The voices that can be had now, by language."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for voice in voices.available():
+        groups.setdefault(voice.language, []).append((voice.id, voice.name))
+    return [("", "None"), *sorted(groups.items())]
+
+
+def disclosure() -> forms.BooleanField:
+    return forms.BooleanField(
+        required=False,
+        initial=True,
+        label="AI disclosure",
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Say that the person is computer-made",
+    )
+
+
 class AvatarChangeForm(forms.ModelForm):  # type: ignore[type-arg]
     mouth_box = MouthBoxFormField(
         required=False,
         label="Mouth",
         help_text="In percent of the picture. Drag the frame, or type. Empty: found by itself.",
     )
+    default_voice = forms.ChoiceField(choices=voice_choices, required=False, widget=UnfoldAdminSelectWidget)
+    ai_disclosure = disclosure()
 
     class Meta:
         model = Avatar
         fields = [*TOLD, "mouth_box"]
+        widgets = WIDGETS
 
 
 class AvatarAddForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -107,6 +135,8 @@ class AvatarAddForm(forms.ModelForm):  # type: ignore[type-arg]
         initial="viseme",
         widget=UnfoldAdminSelectWidget,
     )
+    default_voice = forms.ChoiceField(choices=voice_choices, required=False, widget=UnfoldAdminSelectWidget)
+    ai_disclosure = disclosure()
     name = forms.CharField(max_length=120, widget=UnfoldAdminTextInputWidget)
     description = forms.CharField(
         required=False, max_length=2000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
@@ -117,6 +147,7 @@ class AvatarAddForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Avatar
         fields = [*TOLD, "model"]
+        widgets = {"consent_text": WIDGETS["consent_text"]}
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

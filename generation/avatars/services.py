@@ -18,6 +18,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.text import slugify
 
+from generation import voices
 from generation.avatars import sources
 from generation.avatars.models import Avatar, AvatarStatus
 from generation.avatars.sources import SourceFile
@@ -128,6 +129,7 @@ def avatar_update(avatar: Avatar, changes: Mapping[str, Any], consent: Consent |
         raise InvalidInput(f"{min(unknown)} cannot be changed.", code="not_editable")
     if "name" in changes:
         changes = {**changes, "name": checked_name(changes["name"])}
+    _check_voice(changes.get("default_voice", ""))
     for name, value in changes.items():
         setattr(avatar, name, value)
     avatar.mouth_box = checked_mouth_box(avatar.mouth_box)
@@ -307,9 +309,17 @@ def _enqueue(avatar_id: str) -> None:
 
 def _check_facts(told: AvatarFacts) -> None:
     checked_mouth_box(told.mouth_box)
+    _check_voice(told.default_voice)
     if told.model not in registry.PREPARERS:
         raise InvalidInput(
             f"No model {told.model!r} prepares avatars.", code="unknown_model", pointer="/model"
+        )
+
+
+def _check_voice(voice_id: str) -> None:
+    if voice_id and voices.find(voice_id) is None:
+        raise InvalidInput(
+            f"There is no voice {voice_id!r}.", code="unknown_voice", pointer="/default_voice", status=422
         )
 
 

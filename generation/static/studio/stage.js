@@ -36,11 +36,18 @@ export class Stage {
     if (avatar?.preview_url) this.poster.src = avatar.preview_url;
     this.poster.alt = avatar ? avatar.name : "";
     this.idle.hidden = true;
-    if (avatar?.width) this.box.style.setProperty("aspect-ratio", "4 / 5");
+    this.#shape(avatar);
     if (!avatar?.idle_url || calm.matches) return;
     this.idle.src = avatar.idle_url;
     this.idle.onplaying = () => (this.idle.hidden = false);
     this.idle.play().catch(() => {});
+  }
+
+  /** The stage takes the shape of what it shows, within what fits beside the form. */
+  #shape(picture) {
+    if (!picture?.width) return;
+    const ratio = Math.min(1.78, Math.max(0.72, picture.width / picture.height));
+    this.box.style.setProperty("--shape", String(ratio));
   }
 
   /** Play what there is of a clip that is still being rendered. */
@@ -54,7 +61,9 @@ export class Stage {
       this.idle.pause();
       $("stage-hint").hidden = true;
     };
-    this.video.addEventListener("loadeddata", started, { once: true });
+    // Not before a picture is really there: the face stays until then.
+    if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(started);
+    else this.video.addEventListener("timeupdate", started, { once: true });
     if (this.video.canPlayType("application/vnd.apple.mpegurl")) {
       this.video.src = clip.preview_url;
       this.video.play().catch(() => {});
@@ -90,6 +99,7 @@ export class Stage {
     this.poster.hidden = true;
     $("stage-hint").hidden = true;
     $("stage-tag").hidden = true;
+    this.#shape(clip.result);
     this.video.hidden = false;
     this.video.poster = clip.result.poster_url ?? "";
     this.video.src = clip.result.video_url;

@@ -211,7 +211,7 @@ const loading = [
     failed(explain(error));
   }),
   voices.load().catch((error) => {
-    voices.select.replaceChildren(new Option("The avatar's own voice", ""));
+    voices.select.replaceChildren(new Option("Default voice", ""));
     toast(explain(error));
   }),
 ];

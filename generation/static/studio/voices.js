@@ -35,7 +35,7 @@ export class VoicePicker extends EventTarget {
       group.append(...voices.map((voice) => el("option", { value: voice.id }, voice.name)));
       return group;
     });
-    this.select.replaceChildren(el("option", { value: "" }, "The avatar's own voice"), ...blocks);
+    this.select.replaceChildren(el("option", { value: "" }, "Default voice"), ...blocks);
     this.button.disabled = results.length === 0;
     this.suggest(this.suggested);
   }
@@ -77,12 +77,14 @@ export class VoicePicker extends EventTarget {
 
 const samples = new Map();
 
+/** The address of a sample. It is made on the first request, and lies in the object store then. */
 async function sample(id, voice) {
   if (samples.has(id)) return samples.get(id);
   const address = voice?.preview_url ?? `/api/v1/voices/${encodeURIComponent(id)}/preview`;
-  const response = await fetch(address, { credentials: "same-origin" });
-  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
-  const url = URL.createObjectURL(await response.blob());
+  const response = await fetch(address, { credentials: "same-origin", redirect: "manual" });
+  const redirected = response.type === "opaqueredirect";
+  if (!redirected && !response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+  const url = redirected ? address : URL.createObjectURL(await response.blob());
   samples.set(id, url);
   return url;
 }
