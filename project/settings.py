@@ -267,8 +267,8 @@ UNFOLD = {
     "SITE_TITLE": "Parley",
     "SITE_HEADER": "Parley",
     "SITE_URL": "/",
-    "SITE_ICON": lambda _request: f"/{STATIC_URL}web/favicon.svg",
-    "SITE_FAVICONS": [{"rel": "icon", "href": f"/{STATIC_URL}web/favicon.svg", "type": "image/svg+xml"}],
+    "SITE_ICON": "/static/web/favicon.svg",
+    "SITE_FAVICONS": [{"rel": "icon", "href": "/static/web/favicon.svg", "type": "image/svg+xml"}],
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 180)",
