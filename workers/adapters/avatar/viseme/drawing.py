@@ -171,6 +171,8 @@ class Artist:
         """Put the head or the body in its pose. The head always: a mouth was drawn over it."""
         if self.showing.get(part) == index and not always:
             return
+        if part == "body" and not self.portrait.body.height:
+            return  # a picture that ends above the shoulders
         self.showing[part] = index
         rect, source = self._posed(part, index)
         _write(self.planes, rect, source)

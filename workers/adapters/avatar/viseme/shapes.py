@@ -14,7 +14,7 @@ from workers.adapters.avatar.viseme.warp import BELOW_CHIN, Shape, Warp, smooth
 Floats = NDArray[np.float64]
 FIELD_FACE = 150.0  # fields are computed as if the face were this tall, and enlarged: they are smooth
 MARGIN_PIXELS, MARGIN_FACE = 5, 0.02  # untouched picture around what moves: room for the head's own motion
-CONTACT = np.array([0.34, 0.36, 0.20])  # how much darker lips are where they touch: light there is red
+CONTACT = np.array([0.38, 0.40, 0.23])  # how much darker lips are where they touch: light there is red
 EDGE_KEPT = 0.012  # a toothy portrait's lips are not read this close to its teeth, of face height
 
 

@@ -25,7 +25,7 @@ BELOW_CHIN = 0.25  # where the neck stands still again
 BESIDE_CORNER = 1.2  # in half mouths
 POUT = 0.007  # how much rounding thickens each lip
 MEET = 0.33  # where the lips of a toothy smile meet between their places at rest
-RELAX_DROP, RELAX_NARROW = 0.008, 0.04  # a smile that closes relaxes its corners
+RELAX_DROP, RELAX_NARROW = 0.012, 0.02  # a smile that closes relaxes its corners
 ROUNDS = 9
 
 
