@@ -61,9 +61,10 @@ def may_reach(text: str) -> bool:
     """Whether a numeric address is public, or inside a network that the settings open."""
     address = ipaddress.ip_address(text)
     inner = _embedded_ipv4(address)
-    if any(address in network or inner in network for network in allowed_networks()):
+    forms = [address] if inner is None else [address, inner]
+    if any(form in network for form in forms for network in allowed_networks()):
         return True
-    return _is_public(inner) if inner is not None else _is_public(address)
+    return _is_public(forms[-1])
 
 
 def resolve(host: str, port: int) -> list[str]:

@@ -6,6 +6,7 @@ verifies the host. A deadline covers the whole exchange, however slowly the othe
 """
 
 import functools
+import re
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from project.api import addresses
 from project.errors import InvalidInput, Unavailable
 
 MAX_URL_LENGTH = 2000
+_HOST = re.compile(r"[^\s/?#@%\\]+")
 MAX_REDIRECTS = 3
 CONNECT_SECONDS = 5.0
 SNIPPET_BYTES = 1024
@@ -106,15 +108,21 @@ def _parse(url: str, *, pointer: str | None = None) -> httpx.URL:
         parsed = httpx.URL(url) if len(url) <= MAX_URL_LENGTH else None
     except (httpx.InvalidURL, UnicodeError, ValueError):
         parsed = None
-    if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed is None or parsed.scheme not in ("http", "https") or not _is_reachable(parsed):
         raise InvalidInput("An http or https address is needed.", code="invalid_url", pointer=pointer)
     if parsed.userinfo:
         raise InvalidInput("The address holds a user or password.", code="invalid_url", pointer=pointer)
     return parsed
 
 
+def _is_reachable(url: httpx.URL) -> bool:
+    """Whether host and port are such that a connection can be tried at all."""
+    return bool(_HOST.fullmatch(url.host)) and 0 < _port(url) < 65536
+
+
 def _port(url: httpx.URL) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
+    default = 443 if url.scheme == "https" else 80
+    return default if url.port is None else url.port
 
 
 def _store(response: httpx.Response, sink: IO[bytes], max_bytes: int) -> None:
