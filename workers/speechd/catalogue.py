@@ -30,5 +30,8 @@ VOICES = {
         LocalVoice("en-gongitsune", "kokoro", "jf_gongitsune", "en-US"),
         LocalVoice("en-tebukuro", "kokoro", "jf_tebukuro", "en-US"),
         LocalVoice("en-kumo", "kokoro", "jm_kumo", "en-US"),
+        LocalVoice("ja-gongitsune", "kokoro", "jf_gongitsune", "ja-JP"),
+        LocalVoice("ja-alpha", "kokoro", "jf_alpha", "ja-JP"),
+        LocalVoice("ja-kumo", "kokoro", "jm_kumo", "ja-JP"),
     )
 }

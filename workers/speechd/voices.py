@@ -8,6 +8,7 @@ from workers.speechd.engines.hibari import Hibari
 from workers.speechd.engines.kokoro import Kokoro
 from workers.speechd.engines.piper import Piper
 from workers.speechd.frontend.english import English
+from workers.speechd.frontend.japanese import Japanese
 from workers.speechd.mouth import FrontEnd
 from workers.speechd.requests import SpeechWish
 from workers.speechd.speaking import Speaking
@@ -26,7 +27,7 @@ def engines(threads: int) -> dict[str, Callable[[], Engine]]:
 
 
 def front_ends() -> dict[str, Callable[[], FrontEnd]]:
-    return {"en": English}
+    return {"en": English, "ja": Japanese}
 
 
 async def warm(speaking: Speaking, voices: Iterable[str], priority: int) -> None:
