@@ -155,6 +155,11 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+# --- Avatars -------------------------------------------------------------------------------
+
+# Slugs of the built-in avatars to offer; "all", or "none".
+BUILTIN_AVATARS = env_list("BUILTIN_AVATARS", "all")
+
 # --- Limits and retention ------------------------------------------------------------------
 
 MAX_SCRIPT_CHARACTERS = env_int("MAX_SCRIPT_CHARACTERS", 20_000, minimum=1)

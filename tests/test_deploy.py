@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-OURS = ("speech", "migrate", "web", "render", "general", "scheduler")
+OURS = ("speech", "migrate", "web", "render", "general", "avatars", "scheduler")
 QUEUES = {"speech", "batch.viseme", "batch.mock", "media", "prepare", "webhooks", "maintenance"}
 
 
@@ -29,7 +29,7 @@ def test_every_dependency_is_a_service_with_the_condition_it_can_meet():
 
 
 def test_every_queue_has_exactly_one_kind_of_worker():
-    served = [part for name in ("render", "general") for part in words(name)]
+    served = [part for name in ("render", "general", "avatars") for part in words(name)]
     queues = [q for i, part in enumerate(served) if part == "-Q" for q in served[i + 1].split(",")]
     assert sorted(queues) == sorted(QUEUES)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from generation.avatars import services, sources
@@ -68,7 +69,9 @@ def builtins(folder: Path = FOLDER) -> list[Builtin]:
 def load(folder: Path = FOLDER) -> list[tuple[str, str]]:
     """Bring the catalogue in step; return (slug, what happened) for each. Safe to run at any start."""
     # Newest first is the catalogue's order, so the first one is made last.
-    return [(one.slug, _load_or_refuse(one)) for one in reversed(builtins(folder))]
+    wanted = set(settings.BUILTIN_AVATARS)
+    chosen = [one for one in builtins(folder) if "all" in wanted or one.slug in wanted]
+    return [(one.slug, _load_or_refuse(one)) for one in reversed(chosen)]
 
 
 def _load_or_refuse(one: Builtin) -> str:

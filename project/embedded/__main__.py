@@ -11,6 +11,8 @@ from project.embedded.errors import StackError
 from project.embedded.process import die_with_parent
 from project.embedded.stack import NAMES, ROOT
 
+DEMO_AVATAR = "lena"
+
 
 def main() -> int:
     options = _options()
@@ -34,7 +36,15 @@ def main() -> int:
 def _own_addresses() -> dict[str, str]:
     """The demo runs beside whatever else runs here: free ports on loopback, and its own address."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PUBLIC_URL", "ALLOWED_HOSTS")}
-    return kept | {"HOST": "127.0.0.1", "PORT": "0", "TLS": "0"}
+    return kept | {"HOST": "127.0.0.1", "PORT": "0", "TLS": "0", "BUILTIN_AVATARS": _demo_avatar()}
+
+
+def _demo_avatar() -> str:
+    """The only built-in avatar that the demo prepares: the rest of the catalogue would take its cores."""
+    if os.environ.get("IMAGE", "").strip():
+        return "none"
+    wanted = os.environ.get("AVATAR", "").strip().lower() or DEMO_AVATAR
+    return wanted if (ROOT / "generation" / "avatars" / "builtin" / wanted).is_dir() else "all"
 
 
 def _options() -> argparse.Namespace:

@@ -9,8 +9,19 @@ from project.embedded.environment import LOOPBACK, Plan, loopback_of
 from project.embedded.parts import Part
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMES = ("valkey", "storage", "speech", "migrate", "prepare", "web", "render", "general", "scheduler")
-GENERAL_QUEUES = "speech,media,prepare,webhooks,maintenance"
+NAMES = (
+    "valkey",
+    "storage",
+    "speech",
+    "migrate",
+    "prepare",
+    "web",
+    "render",
+    "general",
+    "avatars",
+    "scheduler",
+)
+GENERAL_QUEUES = "speech,media,webhooks,maintenance"
 RENDER_QUEUES = "batch.viseme,batch.mock"
 GENERAL_THREADS = 6
 # One thread per render worker: there is one worker per core, and more threads only get in each
@@ -27,7 +38,15 @@ def parts(plan: Plan, wanted: tuple[str, ...] = NAMES) -> list[Part]:
         made.append(_storage(plan))
     if plan.speech_port is not None:
         made.append(_speech(plan, plan.speech_port))
-    made += [_migrate(), _prepare(plan), _web(plan), *_render(plan), _general(plan), _scheduler(plan)]
+    made += [
+        _migrate(),
+        _prepare(plan),
+        _web(plan),
+        *_render(plan),
+        _general(plan),
+        _avatars(plan),
+        _scheduler(plan),
+    ]
     return [part for part in made if part.name.rstrip("0123456789") in wanted]
 
 
@@ -150,6 +169,11 @@ def _general(plan: Plan) -> Part:
     return _worker(
         plan, "general", ["-P", "threads", "-c", str(GENERAL_THREADS), "-Q", GENERAL_QUEUES], nice=5
     )
+
+
+def _avatars(plan: Plan) -> Part:
+    """Preparing takes seconds of a core each: in a process of its own it keeps no clip waiting."""
+    return _worker(plan, "avatars", ["-P", "solo", "-Q", "prepare"], nice=15, env=ONE_THREAD)
 
 
 def _worker(

@@ -16,7 +16,9 @@ def receiver():
 def shared_stack(tmp_path_factory, receiver):
     home = tmp_path_factory.mktemp("faults") / "home"
     # Callbacks go to this machine, which is refused unless a network is allowed.
-    with EmbeddedStack(home, render_workers=2, env={"EGRESS_ALLOWED_NETWORKS": "127.0.0.1/32"}) as stack:
+    with EmbeddedStack(
+        home, render_workers=2, env={"EGRESS_ALLOWED_NETWORKS": "127.0.0.1/32", "BUILTIN_AVATARS": "lena"}
+    ) as stack:
         yield stack
 
 
