@@ -33,6 +33,7 @@ def test_by_default_everything_is_ours_and_on_loopback(home: Home, ports: Ports)
             "render1",
             "render2",
             "general",
+            "avatars",
             "scheduler",
         )
     ]
