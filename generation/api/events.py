@@ -58,7 +58,7 @@ def _caller(request: HttpRequest) -> User:
 async def _events(clip: Clip, seen: int) -> AsyncIterator[bytes]:
     yield f"retry: {RETRY_MS}\n\n".encode()
     current: Clip | None = clip
-    async with hub().watching(clip.pk) as changed:
+    with hub().watching(clip.pk) as changed:
         while current is not None:
             if current.revision > seen:
                 seen = current.revision

@@ -7,9 +7,9 @@ second, for the revisions of all watched clips, and wakes those whose clip has c
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -45,8 +45,8 @@ class Hub:
         self._known: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
 
-    @asynccontextmanager
-    async def watching(self, clip_id: str) -> AsyncIterator[asyncio.Event]:
+    @contextmanager
+    def watching(self, clip_id: str) -> Iterator[asyncio.Event]:
         """Give an event that is set whenever the clip may have changed, or is gone."""
         changed = asyncio.Event()
         self._watchers[clip_id].add(changed)

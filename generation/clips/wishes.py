@@ -21,7 +21,7 @@ from project.accounts.models import User
 from project.api import net
 from project.errors import InvalidInput
 from workers import profiles
-from workers.rendering.canvas import ASPECTS
+from workers.rendering.aspects import ASPECTS
 
 MAX_METADATA_BYTES = 8 * 1024
 SPEEDS = (0.5, 2.0)

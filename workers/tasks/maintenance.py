@@ -6,17 +6,17 @@ from generation import upkeep
 from generation.clips import reconciling
 
 
-@shared_task(name="workers.tasks.maintenance.reconcile", queue="maintenance")
+@shared_task(name="workers.tasks.maintenance.reconcile")
 def reconcile() -> None:
     reconciling.reconcile()
     upkeep.reconcile_preparations()
 
 
-@shared_task(name="workers.tasks.maintenance.expire", queue="maintenance")
+@shared_task(name="workers.tasks.maintenance.expire")
 def expire() -> None:
     upkeep.expire()
 
 
-@shared_task(name="workers.tasks.maintenance.collect_orphans", queue="maintenance")
+@shared_task(name="workers.tasks.maintenance.collect_orphans")
 def collect_orphans() -> None:
     upkeep.collect_orphans()
