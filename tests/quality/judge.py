@@ -52,7 +52,7 @@ class Video:
 
     def frames(self) -> Iterator[Picture]:
         for fragment in self.fragments:
-            with av.open(BytesIO(fragment)) as movie:
+            with av.open(BytesIO(fragment), "r") as movie:
                 for frame in movie.decode(video=0):
                     yield cast("Picture", frame.to_ndarray(format="bgr24"))
 

@@ -79,7 +79,7 @@ def speech(voice: str) -> Speech:
     pcm, silent = np.concatenate(sound), np.concatenate(quiet)
     length = len(pcm) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME
     paused = silent[:length].reshape(-1, SAMPLES_PER_FRAME).all(axis=1)
-    return Speech(pcm[:length], tuple(phones), paused)
+    return Speech(pcm[:length], tuple(phones), np.asarray(paused, np.bool_))
 
 
 def settled(paused: NDArray[np.bool_], after: int = FPS * 3 // 10, before: int = 4) -> NDArray[np.bool_]:
@@ -100,7 +100,8 @@ def _a_weighted(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _levelled(pcm: bytes, rate: int) -> Pcm:
-    samples = np.frombuffer(resampled(pcm, rate, TIMELINE_RATE), "<i2").astype(np.float32) / 32768
+    whole = np.frombuffer(resampled(pcm, rate, TIMELINE_RATE), "<i2")
+    samples: NDArray[np.float32] = whole.astype(np.float32) / np.float32(32768)
     samples = levelled(samples, TARGET_LUFS - lufs(samples))
     whole = np.rint(samples * 32767).astype("<i2")
     return np.frombuffer(resampled(whole.tobytes(), TIMELINE_RATE, SAMPLE_RATE), "<i2")

@@ -107,7 +107,7 @@ def _read(arrays: dict[str, Bytes]) -> Bundle:
     for name in [name for name in arrays if name.startswith("mouths")]:
         arrays[name] = np.cumsum(arrays[name], axis=0, dtype=np.uint8)
     rects = [Rect(**rect) for rect in facts["rects"]]
-    curves = {
+    curves: dict[str, Any] = {
         name: np.array(value) if isinstance(value, list) else value for name, value in facts["mouth"].items()
     }
     return Bundle(

@@ -24,6 +24,7 @@ Single = NDArray[np.float32]
 Map = tuple[Single, Single]
 Plane = NDArray[np.uint8]
 NEAREST = 1e-3
+LUMA, CHROMA = cv2.INTER_CUBIC, cv2.INTER_LINEAR  # nobody sees the difference in chroma
 BORDER = 3  # pixels of a patch's rim that bicubic sampling may not reach across
 
 
@@ -97,7 +98,8 @@ class Portrait:
         map_x, map_y = self._map(part, index, rect)
         half_x, half_y = (_halved(side) for side in (map_x, map_y))
         y = _remapped(source[0], map_x, map_y)
-        return y, _remapped(source[1], half_x, half_y), _remapped(source[2], half_x, half_y)
+        u, v = (_remapped(part, half_x, half_y, CHROMA) for part in source[1:])
+        return y, u, v
 
     def _map(self, part: str, index: int, rect: Rect) -> Map:
         """Where each pixel of the moved part comes from."""
@@ -140,8 +142,8 @@ class Portrait:
     def _shoulders(self) -> int:
         """The row that parts head and body."""
         mouth = self.bundle.mouth
-        line = mouth.origin[1] + motion.shoulder_line(mouth, self.margin)
-        return min(self.height, (int(line) + 1) & ~1)
+        line = float(mouth.origin[1]) + motion.shoulder_line(mouth, self.margin)
+        return min(self.height, int(line + 1) & ~1)
 
 
 class Artist:
@@ -188,7 +190,9 @@ class Artist:
         back = _between(self.portrait.inverse(head), target, rect)
         half = _half_affine(back)
         y = _affine(patch.y, back, target.width, target.height)
-        u, v = (_affine(part, half, target.width // 2, target.height // 2) for part in (patch.u, patch.v))
+        u, v = (
+            _affine(part, half, target.width // 2, target.height // 2, CHROMA) for part in (patch.u, patch.v)
+        )
         return y, u, v
 
 
@@ -219,7 +223,8 @@ class LayeredArtist(Artist):
 
     def _over(self, rect: Rect, source: Planes, alpha: Plane) -> Planes:
         """Lay planes of a rectangle over the background."""
-        half = cv2.resize(alpha, (rect.width // 2, rect.height // 2), interpolation=cv2.INTER_AREA)
+        size = rect.width // 2, rect.height // 2
+        half = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.uint8)
         walls = [wall[area] for wall, area in zip(self.wall, _areas(rect), strict=True)]
         y, u, v = (
             _mixed(part, wall, mask)
@@ -313,17 +318,17 @@ def _halved(side: Single) -> Single:
     return np.asarray((mean - 0.5) / 2, dtype=np.float32)
 
 
-def _affine(source: Plane, back: Floats, width: int, height: int) -> Plane:
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+def _affine(source: Plane, back: Floats, width: int, height: int, kernel: int = LUMA) -> Plane:
+    flags = kernel | cv2.WARP_INVERSE_MAP
     return np.asarray(
         cv2.warpAffine(source, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE),
         dtype=np.uint8,
     )
 
 
-def _remapped(source: Plane, map_x: Single, map_y: Single) -> Plane:
+def _remapped(source: Plane, map_x: Single, map_y: Single, kernel: int = LUMA) -> Plane:
     return np.asarray(
-        cv2.remap(source, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8
+        cv2.remap(source, map_x, map_y, kernel, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8
     )
 
 

@@ -127,7 +127,7 @@ class _Paint:
     def of(cls, picture: Picture, lid: _Lid) -> "_Paint":
         u = np.linspace(-1, 1, COLUMNS) * lid.half
         upper, lower = lid.upper(u), lid.lower(u)
-        soft = cv2.GaussianBlur(picture[:, :, :3], (0, 0), max(0.6, 0.004 * lid.face))
+        soft = np.asarray(cv2.GaussianBlur(picture[:, :, :3], (0, 0), max(0.6, 0.004 * lid.face)), np.uint8)
         above = _even(_sampled(soft, lid, u, upper - lid.rise * 0.9))
         below = _even(_sampled(soft, lid, u, lower + SKIN_BELOW * lid.face))
         # The lids of deep-set eyes lie in shade: no darker than the skin under them, though.

@@ -65,7 +65,7 @@ class Interior:
         cover = cover * smooth(np.asarray((gap / face - 0.030) / 0.045))
         shade = smooth(inside)[..., None] * (1 - 0.5 * np.clip(across, -1, 1) ** 2)[..., None]
         tongue = (TONGUE_EDGE + (TONGUE - TONGUE_EDGE) * shade) * np.clip(self.light / LIT_SKIN, 0.45, 1.1)
-        return colour + (tongue - colour) * (0.85 * cover)[..., None]
+        return np.asarray(colour + (tongue - colour) * (0.85 * cover)[..., None])
 
     def _teeth(self, colour: Floats, warp: Warp, u: Floats, v: Floats, portrait: Floats) -> Floats:
         face = self.mouth.face
@@ -83,7 +83,7 @@ class Interior:
         level = np.clip(self.light * 1.22, 80, 232) * (1 - 0.50 * held**2) * (1 - 0.10 * line)
         lit = smooth(np.asarray((warp.gap / face - 0.015) / 0.045))
         tooth = (SHADED_TOOTH + (TOOTH - SHADED_TOOTH) * lit) * self.tint * level[..., None]
-        return colour + (tooth - colour) * (0.94 * cover)[..., None]
+        return np.asarray(colour + (tooth - colour) * (0.94 * cover)[..., None])
 
     def _painted_edge(self, t: Floats) -> Floats:
         rest = np.interp(t, SAMPLES, self.mouth.upper)

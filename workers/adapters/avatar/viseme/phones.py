@@ -51,7 +51,7 @@ def cues_of(phones: Sequence[Phone], first_frame: int, frames: int) -> Cues:
     """Sample timed phones at frames `first_frame` and on; frame 0 begins at 0 ms."""
     weight, opening, width = np.zeros(frames), np.zeros(frames), np.zeros(frames)
     limit = np.full(frames, OPEN)
-    starts = (np.arange(frames) + first_frame) * FRAME_MS
+    starts = (np.arange(frames, dtype=np.float64) + first_frame) * FRAME_MS
     for phone in phones:
         wanted = lips_of(phone.symbol)
         if wanted is None or phone.end_ms <= phone.start_ms:

@@ -124,7 +124,7 @@ class Warp:
         across = np.where(side < 0, -side / mouth.cheek_left, side / mouth.cheek_right)
         swing = (1 + np.cos(np.pi * np.clip(across, 0, 1))) / 2
         under = v - np.interp(u, mouth.jaw_u, mouth.jaw_v)
-        return drop * swing * (1 - smooth(under / (BELOW_CHIN * mouth.face)))
+        return np.asarray(drop * swing * (1 - smooth(under / (BELOW_CHIN * mouth.face))))
 
     def _sideways(self, held: Floats, beside: Floats) -> Floats:
         half = np.where(held < 0, self.mouth.middle - self.mouth.left, self.mouth.right - self.mouth.middle)
@@ -132,7 +132,7 @@ class Warp:
 
     def _thicken(self, away: Floats, held: Floats) -> Floats:
         lip = away / (0.04 * self.mouth.face)
-        return self.pout * lip * np.exp(1 - lip) * (1 - held**2)
+        return np.asarray(self.pout * lip * np.exp(1 - lip) * (1 - held**2))
 
     @staticmethod
     def _beside(t: Floats) -> Floats:
