@@ -1,7 +1,7 @@
 // The account page: allowance, API keys and webhook endpoints.
 
 import { call, explain } from "./api.js";
-import { $, confirmed, el, lasting, toast, when } from "./dom.js";
+import { $, confirmed, el, toast, when } from "./dom.js";
 
 const DAY_MS = 24 * 3600 * 1000;
 
@@ -37,7 +37,7 @@ async function usage() {
   const fact = (label, value) => el("div", {}, el("dt", {}, label), el("dd", {}, value));
   const minutes = (seconds) => (seconds >= 60 ? `${Math.round(seconds / 60)} min` : `${seconds} s`);
   $("usage").replaceChildren(
-    meter("Video today", used.video_seconds, allowance.video_seconds_a_day, `${lasting(used.video_seconds * 1000)} of ${minutes(allowance.video_seconds_a_day)}`.replace(/^1 second of/, used.video_seconds ? "1 second of" : "None of")),
+    meter("Video today", used.video_seconds, allowance.video_seconds_a_day, `${minutes(used.video_seconds)} of ${minutes(allowance.video_seconds_a_day)}`),
     meter("Live minutes today", used.session_seconds, allowance.session_minutes_a_day * 60, `${Math.round(used.session_seconds / 60)} of ${allowance.session_minutes_a_day} min`),
     fact("Clips at once", String(allowance.clips_in_flight)),
     fact("Requests a minute", String(allowance.requests_a_minute)),
@@ -72,12 +72,12 @@ function keyRow(key) {
   }
   return el(
     "tr",
-    {},
-    el("td", {}, key.name),
-    el("td", {}, el("code", {}, `${key.prefix}…`)),
-    el("td", {}, el("span", { class: "faint" }, key.last_used_at ? when(key.last_used_at) : "Never")),
-    el("td", {}, el("span", { class: `tag ${tone}` }, word)),
-    el("td", {}, actions),
+    { role: "row" },
+    el("td", { role: "cell" }, key.name),
+    el("td", { role: "cell" }, el("code", {}, `${key.prefix}…`)),
+    el("td", { role: "cell" }, el("span", { class: "faint" }, key.last_used_at ? when(key.last_used_at) : "Never")),
+    el("td", { role: "cell" }, el("span", { class: `tag ${tone}` }, word)),
+    el("td", { role: "cell" }, actions),
   );
 }
 
@@ -159,11 +159,11 @@ function hookRow(hook) {
   );
   return el(
     "tr",
-    {},
-    el("td", { class: "address" }, hook.url),
-    el("td", {}, el("span", { class: "faint" }, hook.last_success_at ? when(hook.last_success_at) : "Never")),
-    el("td", {}, el("span", { class: `tag ${state[1]}` }, state[0])),
-    el("td", {}, actions),
+    { role: "row" },
+    el("td", { class: "address", role: "cell" }, hook.url),
+    el("td", { role: "cell" }, el("span", { class: "faint" }, hook.last_success_at ? when(hook.last_success_at) : "Never")),
+    el("td", { role: "cell" }, el("span", { class: `tag ${state[1]}` }, state[0])),
+    el("td", { role: "cell" }, actions),
   );
 }
 

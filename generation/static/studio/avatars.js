@@ -51,6 +51,7 @@ export class AvatarPicker extends EventTarget {
     const ready = avatars.filter((avatar) => avatar.status === "ready");
     const chosen = ready.find((avatar) => avatar.id === before) ?? ready[0];
     if (chosen) this.box.querySelector(`input[value="${CSS.escape(chosen.id)}"]`).checked = true;
+    this.box.querySelector("input:checked")?.parentElement.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (this.selected) this.dispatchEvent(new Event("change"));
     // Those still being prepared appear as ready without a reload.
     if (avatars.some((avatar) => avatar.status === "preparing")) {
