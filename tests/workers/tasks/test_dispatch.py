@@ -6,6 +6,7 @@ import pytest
 import redis
 from celery import current_app
 from django.db import transaction
+from kombu import pools
 
 from project.celery import QUEUES, app
 from tests.support.valkey import valkey_server
@@ -26,10 +27,13 @@ def broker(valkey, settings, monkeypatch):
     redis.Redis.from_url(valkey).flushall()
     monkeypatch.setattr(app.conf, "broker_url", valkey)
     monkeypatch.setattr(app.conf, "broker_write_url", valkey)
-    app.pool.force_close_all()
-    app._pool = None
-    app.amqp._producer_pool = None
+    _forget_connections()
     yield valkey
+    _forget_connections()
+
+
+def _forget_connections() -> None:
+    pools.reset()
     app._pool = None
     app.amqp._producer_pool = None
 
