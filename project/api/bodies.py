@@ -3,13 +3,20 @@
 daphne stores a whole body (in memory, then in a temporary file) before it calls the application,
 so a limit inside Django comes too late. `bound_daphne` puts the limit into daphne's own reader;
 `BodyLimit` is the same limit as plain ASGI, for other servers.
+
+It would also load the body into memory twice: Twisted parses forms, which nobody here asks it to,
+and daphne queues all of a body for the application at once. A large body stays in its file
+instead, and `BodyLimit` reads it from there, piece by piece.
 """
 
+import asyncio
 import json
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from io import BytesIO
+from typing import IO, Any
 
 from daphne import http_protocol
 from django.conf import settings
@@ -30,6 +37,13 @@ HEADER_SECONDS = 20.0
 BODY_GRACE_SECONDS = 30.0
 BODY_BYTES_PER_SECOND = 16 * 1024  # slower than this, after the grace, is taken for an attack
 LINGER_SECONDS = 2.0  # how long a refused client may go on sending before it is cut off
+
+
+# Large bodies on their way from `BoundedRequest` to `BodyLimit`, by the token in this header.
+STORED_BODY = b"x-parley-stored-body"
+STORED_FROM_BYTES = 1024 * 1024
+PIECE_BYTES = 64 * 1024
+_stored: dict[bytes, IO[bytes]] = {}
 
 
 class BodyTooLarge(Exception):
@@ -84,6 +98,7 @@ class BodyLimit:
         if declared.isdigit() and int(declared) > limit:
             await _refuse(scope, send)
             return
+        receive = _from_file(scope, receive)
         started = False
 
         async def watched_send(message: Message) -> None:
@@ -96,6 +111,30 @@ class BodyLimit:
         except BodyTooLarge:
             if not started:
                 await _refuse(scope, send)
+
+
+def _from_file(scope: Scope, receive: Receive) -> Receive:
+    """Read a stored body; what the server says later (a disconnect) still comes through."""
+    token = dict(scope["headers"]).get(STORED_BODY, b"")
+    scope["headers"] = [pair for pair in scope["headers"] if pair[0] != STORED_BODY]
+    file = _stored.pop(token, None)
+    if file is None:
+        return receive
+    placeholder_taken = False
+
+    async def pieces() -> Message:
+        nonlocal placeholder_taken
+        if not placeholder_taken:
+            placeholder_taken = True
+            await receive()  # daphne's own message, which is empty
+        if file.closed:
+            return await receive()
+        piece = await asyncio.to_thread(file.read, PIECE_BYTES)
+        if len(piece) < PIECE_BYTES:
+            file.close()
+        return {"type": "http.request", "body": piece, "more_body": not file.closed}
+
+    return pieces
 
 
 def _counting(receive: Receive, limit: int) -> Receive:
@@ -127,10 +166,12 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # daphne 
     """daphne's request, which refuses a body by its declared length, its size or its pace."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, parsePOSTFormSubmission=False, **kwargs)  # Django parses forms
+        self.content: IO[bytes] | None
         self._refused = False
         self._received = 0
         self._limit = 0
+        self._token = b""
         self._began = time.monotonic()
         self._timer: Any = _later(HEADER_SECONDS, self._headers_late)
 
@@ -159,10 +200,26 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # daphne 
             super().handleContentChunk(data)
 
     def process(self) -> Any:
-        return None if self._refused else super().process()
+        if self._refused:
+            return None
+        self.requestHeaders.removeHeader(STORED_BODY)  # nobody but us may send it
+        if self._received >= STORED_FROM_BYTES:
+            self._store()
+        return super().process()
+
+    def _store(self) -> None:
+        """Keep the body where it is, and give daphne an empty one to hand on."""
+        token, body = secrets.token_hex(16).encode(), self.content
+        if body is None:
+            return
+        body.seek(0)
+        _stored[token], self.content = body, BytesIO()
+        self._token = token
+        self.requestHeaders.setRawHeaders(STORED_BODY, [token])
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         self._stop_timer()
+        _stored.pop(self._token, None)  # the application was never called
         super().connectionLost(reason)
 
     def _address(self) -> str:
