@@ -142,8 +142,8 @@ class Portrait:
     def _shoulders(self) -> int:
         """The row that parts head and body."""
         mouth = self.bundle.mouth
-        line = float(mouth.origin[1]) + motion.shoulder_line(mouth, self.margin)
-        return min(self.height, int(line + 1) & ~1)
+        line = int(mouth.origin[1] + motion.shoulder_line(mouth, self.margin))
+        return int(min(self.height, (line + 1) & ~1))
 
 
 class Artist:
