@@ -183,8 +183,9 @@ class AvatarAdmin(ModelAdmin):
 
     def response_add(self, request: HttpRequest, obj: Avatar, post_url_continue: str | None = None) -> Any:
         """Show the new avatar, where its preparation can be watched."""
-        request.POST = request.POST.copy()
-        request.POST.setdefault("_continue", "1")
+        told = request.POST.copy()
+        told.setdefault("_continue", "1")
+        request.POST = told  # type: ignore[assignment]  # Django only reads it from here on
         return super().response_add(request, obj, post_url_continue)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:

@@ -74,7 +74,7 @@ def waiting(queue: str) -> set[tuple[str, ...]]:
     Raises `redis.RedisError` while the broker is away.
     """
     raw = _broker().lrange(_prefixed(queue), 0, -1)
-    return {_identity(message) for message in raw}
+    return {_identity(message) for message in raw if isinstance(message, bytes)}
 
 
 def depth(queue: str) -> int:

@@ -34,7 +34,7 @@ def present() -> list[Worker]:
     client = _client()
     names = list(client.scan_iter(f"{KEY}*", count=500))
     said = client.mget(names) if names else []
-    return [_worker(raw) for raw in said if raw]
+    return [_worker(raw) for raw in said if isinstance(raw, bytes)]
 
 
 def slots() -> dict[str, int]:

@@ -17,6 +17,7 @@ from generation.api import schemas
 from generation.clips import narration, presenter, selectors, services, wishes
 from generation.clips.models import Clip, ClipStatus
 from generation.clips.wishes import Order
+from project.accounts.permissions import caller
 from project.api.idempotency import once, replay
 from project.api.pagination import NewestFirst
 from project.errors import InvalidInput
@@ -63,7 +64,7 @@ class ClipsView(APIView):
     def get(self, request: Request) -> Response:
         asked = request.query_params
         rows = selectors.clip_list(
-            request.user,
+            caller(request),
             ids=_ids(asked.get("ids", "")),
             statuses=_statuses(asked.get("status", "")),
             avatar=asked.get("avatar", ""),
@@ -87,8 +88,8 @@ class ClipsView(APIView):
             return answer
         form = schemas.ClipWish(data=request.data)
         form.is_valid(raise_exception=True)
-        order = wishes.check(request.user, form.wish())
-        return once(request, lambda: _accepted(services.clips_accept(request.user, [order])[0]))
+        order = wishes.check(caller(request), form.wish())
+        return once(request, lambda: _accepted(services.clips_accept(caller(request), [order])[0]))
 
 
 class ClipBatchView(APIView):
@@ -106,7 +107,7 @@ class ClipBatchView(APIView):
         if (answer := replay(request)) is not None:
             return answer
         orders = _batch(request)
-        return once(request, lambda: _accepted_batch(services.clips_accept(request.user, orders)))
+        return once(request, lambda: _accepted_batch(services.clips_accept(caller(request), orders)))
 
 
 class ClipEstimateView(APIView):
@@ -140,7 +141,7 @@ class ClipView(APIView):
         tags=["clips"],
     )
     def get(self, request: Request, clip_id: str) -> Response:
-        clip = selectors.clip_get(request.user, clip_id)
+        clip = selectors.clip_get(caller(request), clip_id)
         headers = {"ETag": presenter.etag(clip), "Cache-Control": "private, no-cache"}
         if presenter.etag(clip) in _tags(request.headers.get("If-None-Match", "")):
             return Response(status=304, headers=headers)
@@ -153,7 +154,7 @@ class ClipView(APIView):
         tags=["clips"],
     )
     def delete(self, request: Request, clip_id: str) -> Response:
-        services.clip_delete(selectors.clip_get(request.user, clip_id))
+        services.clip_delete(selectors.clip_get(caller(request), clip_id))
         return Response(status=204)
 
 
@@ -172,7 +173,7 @@ class ClipCancelView(APIView):
         tags=["clips"],
     )
     def post(self, request: Request, clip_id: str) -> Response:
-        clip = selectors.clip_get(request.user, clip_id)
+        clip = selectors.clip_get(caller(request), clip_id)
         over = services.clip_cancel(clip)
         headers = {} if over else {"Retry-After": POLL_SECONDS}
         return Response(presenter.clip(clip), status=200 if over else 202, headers=headers)
@@ -194,7 +195,7 @@ class ClipFileView(APIView):
         tags=["clips"],
     )
     def get(self, request: Request, clip_id: str) -> HttpResponseRedirect:
-        clip = selectors.finished(selectors.clip_get(request.user, clip_id))
+        clip = selectors.finished(selectors.clip_get(caller(request), clip_id))
         inline = request.query_params.get("download", "0").lower() not in ("1", "true")
         return HttpResponseRedirect(presenter.link(clip, self.kind, inline=inline))
 
@@ -213,11 +214,11 @@ def _batch(request: Request) -> list[Order]:
     """Check every clip of a batch, each under its own pointer."""
     form = schemas.BatchWish(data=request.data)
     form.is_valid(raise_exception=True)
-    forms = []
+    forms: list[wishes.Wish] = []
     for told in form.validated_data["clips"]:
-        told = {name: value for name, value in told.items() if value is not None}
-        forms.append(wishes.Wish(**told, at=f"/clips/{len(forms)}"))
-    return [wishes.check(request.user, wish) for wish in forms]
+        given = {name: value for name, value in told.items() if value is not None}
+        forms.append(wishes.Wish(**given, at=f"/clips/{len(forms)}"))
+    return [wishes.check(caller(request), wish) for wish in forms]
 
 
 def _ids(raw: str) -> list[str]:

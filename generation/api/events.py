@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
@@ -45,9 +47,15 @@ async def clip_events(request: HttpRequest, clip_id: str) -> HttpResponseBase:
     return StreamingHttpResponse(stream, content_type="text/event-stream", headers=HEADERS)
 
 
+def _authenticators() -> list[BaseAuthentication]:
+    # Settings name classes; REST framework has imported them, which its types do not tell.
+    classes = cast("list[type[BaseAuthentication]]", api_settings.DEFAULT_AUTHENTICATION_CLASSES)
+    return [authentication() for authentication in classes]
+
+
 def _caller(request: HttpRequest) -> User:
     """Authenticate as REST framework's views do; this one cannot be one of them, being async."""
-    asked = Request(request, authenticators=[a() for a in api_settings.DEFAULT_AUTHENTICATION_CLASSES])
+    asked = Request(request, authenticators=_authenticators())
     if not asked.user.is_authenticated:
         raise NotAuthenticated
     if not holds(asked, "clips:read"):

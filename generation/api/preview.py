@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from generation.clips import preview, selectors, tokens
 from generation.clips.models import Clip
-from project.accounts.permissions import HasScope
+from project.accounts.permissions import HasScope, caller
 from project.errors import NotFound
 
 PLAYLIST = "application/vnd.apple.mpegurl"
@@ -43,7 +43,7 @@ class PreviewView(APIView):
             if clip is None:
                 raise NotFound("There is no such clip.", code="clip_not_found")
             return clip, token
-        return selectors.clip_get(request.user, clip_id), tokens.preview(clip_id)
+        return selectors.clip_get(caller(request), clip_id), tokens.preview(clip_id)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         answer = super().finalize_response(request, response, *args, **kwargs)

@@ -38,7 +38,7 @@ class ClipWish(serializers.Serializer[Any]):
 
 
 class BatchWish(serializers.Serializer[Any]):
-    clips = ClipWish(many=True, allow_empty=False, max_length=100)
+    clips = ClipWish(many=True, allow_empty=False, max_length=100)  # type: ignore[call-arg]  # for many
 
 
 class EstimateWish(serializers.Serializer[Any]):

@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 from generation.api import schemas
 from generation.uploads import services
 from generation.uploads.models import Upload
+from project.accounts.permissions import caller
 from project.errors import InvalidInput
 
 
@@ -30,7 +31,7 @@ class UploadsView(APIView):
         tags=["uploads"],
     )
     def post(self, request: Request) -> Response:
-        return Response(upload_json(services.upload_create(request.user, the_file(request))), status=201)
+        return Response(upload_json(services.upload_create(caller(request), the_file(request))), status=201)
 
 
 def the_file(request: Request) -> Any:

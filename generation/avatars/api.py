@@ -17,7 +17,7 @@ from generation.avatars.presenter import avatar_json
 from generation.avatars.schemas import AvatarChange, AvatarCreate, AvatarList, AvatarOut
 from generation.avatars.selectors import avatar_get, avatar_list
 from generation.avatars.services import Consent
-from project.accounts.permissions import require_staff
+from project.accounts.permissions import caller, require_staff
 from project.api.pagination import NewestFirst
 from project.api.parsers import StrictJSONParser, check_text
 from project.errors import InvalidInput
@@ -53,7 +53,7 @@ class AvatarsView(APIView):
         if status and status not in AvatarStatus.values:
             raise InvalidInput(f"There is no status {status!r}.", code="invalid_status")
         search = request.query_params.get("search", "").replace("\x00", "")
-        rows = avatar_list(request.user, status=status, query=search)
+        rows = avatar_list(caller(request), status=status, query=search)
         return NewestFirst.answer(request, rows, avatar_json)
 
     @extend_schema(
@@ -92,7 +92,7 @@ class AvatarView(APIView):
         operation_id="avatars_get", summary="Show an avatar", responses=AvatarOut, tags=["avatars"]
     )
     def get(self, request: Request, avatar_id: str) -> Response:
-        avatar = avatar_get(request.user, avatar_id)
+        avatar = avatar_get(caller(request), avatar_id)
         if etags.unchanged(request, avatar):
             return Response(status=304, headers={"ETag": etags.etag(avatar)})
         return _answer(avatar)
@@ -106,7 +106,7 @@ class AvatarView(APIView):
     )
     def patch(self, request: Request, avatar_id: str) -> Response:
         require_staff(request)
-        avatar = avatar_get(request.user, avatar_id)
+        avatar = avatar_get(caller(request), avatar_id)
         etags.require_match(request, avatar)
         if not isinstance(request.data, dict):
             raise InvalidInput("Send a JSON object.", code="invalid")
@@ -127,7 +127,7 @@ class AvatarView(APIView):
     )
     def delete(self, request: Request, avatar_id: str) -> Response:
         require_staff(request)
-        avatar = avatar_get(request.user, avatar_id)
+        avatar = avatar_get(caller(request), avatar_id)
         etags.check_match(request, avatar)
         services.avatar_archive(avatar)
         return Response(status=204)
@@ -146,7 +146,7 @@ class AvatarPrepareView(APIView):
     )
     def post(self, request: Request, avatar_id: str) -> Response:
         require_staff(request)
-        avatar = services.avatar_prepare(avatar_get(request.user, avatar_id))
+        avatar = services.avatar_prepare(avatar_get(caller(request), avatar_id))
         return _answer(avatar, 202, **{"Retry-After": "2"})
 
 
@@ -158,10 +158,10 @@ def _answer(avatar: Avatar, status: int = 200, **headers: str) -> Response:
 def _form(request: Request) -> dict[str, Any]:
     """The text fields of a form; those that hold JSON are parsed."""
     form: dict[str, Any] = {}
-    for name in AvatarCreate().fields:
+    for name in map(str, AvatarCreate().fields):
         if name not in request.data or name in ("image", "video"):
             continue
-        value = request.data[name]
+        value: Any = request.data.get(name)
         if name in ("mouth_box", "metadata", "consent") and isinstance(value, str):
             value = _parsed(name, value)
         form[name] = value

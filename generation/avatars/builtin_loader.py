@@ -103,7 +103,9 @@ def _create(one: Builtin) -> Avatar:
         mouth_box=one.mouth_box,
         consent=Consent(by="Nobody real is shown", text=_origin(one)),
         metadata={"builtin": _marks(one)},
-        **one.words,
+        name=one.words["name"],
+        description=one.words["description"],
+        default_voice=one.words["default_voice"],
     )
     return services.avatar_store(None, facts, sources.image_source(one.picture.read_bytes()))
 
@@ -118,7 +120,9 @@ def _replace(avatar: Avatar, one: Builtin) -> None:
         mouth_box=one.mouth_box,
         metadata={**avatar.metadata, "builtin": _marks(one)},
         updated_at=timezone.now(),
-        **one.words,
+        name=one.words["name"],
+        description=one.words["description"],
+        default_voice=one.words["default_voice"],
     )
     services.avatar_prepare(avatar)
 

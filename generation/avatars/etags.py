@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from generation.avatars.models import Avatar
 from project.errors import InvalidInput
 
-_STORED = [f.attname for f in Avatar._meta.concrete_fields if not f.name.startswith("lease")]  # noqa: SLF001
+_STORED = [f.attname for f in Avatar._meta.concrete_fields if not f.name.startswith("lease")]
 
 
 def etag(avatar: Avatar) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from django.conf import settings
 from numpy.typing import NDArray
 
 from generation.avatars import packages, services, sources
@@ -87,7 +88,7 @@ def _source(package: Package) -> SourceFile:
 
 
 def _bounded(path: Path, kind: str) -> bytes:
-    limit = sources.settings.MAX_VIDEO_BYTES if kind == "video" else sources.settings.MAX_IMAGE_BYTES
+    limit = settings.MAX_VIDEO_BYTES if kind == "video" else settings.MAX_IMAGE_BYTES
     if path.stat().st_size > limit:
         raise InvalidInput(f"{path.name} is too large.", code=f"{kind}_too_large", status=413)
     return path.read_bytes()

@@ -87,7 +87,8 @@ def contained(folder: Path, name: str) -> Path:
 def read(folder: Path) -> Package:
     """Read one avatar folder. Raises InvalidInput."""
     manifest = _manifest(folder)
-    metadata = manifest.get("metadata") if isinstance(manifest.get("metadata"), dict) else {}
+    told = manifest.get("metadata")
+    metadata: dict[str, Any] = told if isinstance(told, dict) else {}
     facts: dict[str, Any] = {
         "id": str(manifest["id"])[:80],
         "name": str(manifest.get("name") or manifest["id"])[:120],

@@ -69,7 +69,7 @@ def video_source(data: bytes) -> SourceFile:
         limit = settings.MAX_VIDEO_BYTES // 1024 // 1024
         raise _refuse("video", "video_too_large", f"The video's file may have at most {limit} MB.", 413)
     try:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             extension, content_type = _video_type(container)
             if not container.streams.video:
                 raise _refuse("video", "no_video_track", "The file has sound but no pictures.")

@@ -80,12 +80,10 @@ def _finish(clip: Clip, lease: Lease) -> None:
 def _join(clip: Clip, lease: Lease, folder: Path) -> Assembled:
     sound = folder / "audio.m4a"
     store().get_to_file(clip.audio_key, sound)
-    return assemble(
-        _fragments(clip, lease), sound, folder / "video.mp4", progress=lambda _frames: lease.check()
-    )
+    return assemble(_fragments(clip), sound, folder / "video.mp4", progress=lambda _frames: lease.check())
 
 
-def _fragments(clip: Clip, lease: Lease) -> Iterator[bytes]:
+def _fragments(clip: Clip) -> Iterator[bytes]:
     """Read one fragment after the other: memory does not grow with the clip."""
     for index in range(clip.fragments_total or 0):
         try:

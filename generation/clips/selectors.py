@@ -77,4 +77,5 @@ def timings(clip: Clip) -> dict[str, Any]:
         for name, moment in known.items()
         if moment is not None
     }
-    return since | {"render_work_ms": seen["work"]} | clip.timings
+    told: dict[str, Any] = clip.timings
+    return since | {"render_work_ms": seen["work"]} | told

@@ -84,7 +84,7 @@ def _filter() -> NDArray[np.float64]:
     ideal = np.sinc(2 * CUTOFF / MODEL_STEP * positions) * np.blackman(TAPS)
     whole = np.rint(ideal / ideal.sum() * (1 << COEFFICIENT_BITS))
     whole[TAPS // 2] += (1 << COEFFICIENT_BITS) - whole.sum()
-    return whole
+    return np.asarray(whole, dtype=np.float64)
 
 
 def _timeline(pieces: Sequence[Piece], start: int, end: int, load: Callable[[str], Pcm]) -> Pcm:

@@ -1,7 +1,7 @@
 """Where the sound of a clip comes from: a voice that reads the script, or a recording."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +39,7 @@ class Take:
     timings: dict[str, Any] = field(default_factory=dict)
 
 
-def takes(clip: Clip, done: int, *, skip_samples: int) -> Iterator[Take]:
+def takes(clip: Clip, done: int, *, skip_samples: int) -> Generator[Take, None, None]:
     """Yield what follows the first `done` utterances, which fill `skip_samples` of the timeline."""
     if clip.script:
         yield from _read(clip, done)
@@ -51,7 +51,7 @@ def takes(clip: Clip, done: int, *, skip_samples: int) -> Iterator[Take]:
         raise ClipFailure("upload_expired", "The uploaded sound of this clip does not exist any more.")
 
 
-def _read(clip: Clip, done: int) -> Iterator[Take]:
+def _read(clip: Clip, done: int) -> Generator[Take, None, None]:
     """Speak line by line; the next line is synthesised while its forerunner is stored."""
     voice = voices.find(clip.voice)
     if voice is None:
@@ -87,7 +87,7 @@ def _samples(milliseconds: int) -> int:
     return milliseconds * TIMELINE_RATE // 1000
 
 
-def _uploaded(pcm_key: str, skip: int) -> Iterator[Take]:
+def _uploaded(pcm_key: str, skip: int) -> Generator[Take, None, None]:
     """Read a decoded upload piece by piece."""
     found = store().head(pcm_key)
     if found is None:
@@ -98,7 +98,7 @@ def _uploaded(pcm_key: str, skip: int) -> Iterator[Take]:
             yield Take("", body.read())
 
 
-def _fetched(url: str, skip: int) -> Iterator[Take]:
+def _fetched(url: str, skip: int) -> Generator[Take, None, None]:
     """Fetch a recording into a file, and decode it piece by piece."""
     with tempfile.TemporaryDirectory(prefix="parley-fetch-") as folder:
         path = Path(folder) / "recording"

@@ -8,7 +8,7 @@ on behind them. The plan depends on the sound alone, so it continues where it wa
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -99,7 +99,7 @@ class _Timeline:
             timings={"speech_ms": round((time.monotonic() - begun) * 1000)},
         )
 
-    def _takes(self) -> Iterator[Take]:
+    def _takes(self) -> Generator[Take, None, None]:
         return sources.takes(self.clip, self.utterances, skip_samples=self.samples)
 
     def _resume(self, soundtrack: AacEncoder) -> None:

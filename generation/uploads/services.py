@@ -1,9 +1,11 @@
 """Files that callers hand in: checked by decoding them, kept under a name of ours."""
 
+from __future__ import annotations
+
 import tempfile
 from datetime import timedelta
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -26,7 +28,7 @@ _TOO_LARGE = frozenset({"too_large", "image_too_large"})
 _UNREADABLE = frozenset({"unreadable_media", "unreadable_image", "unsupported_image", "no_audio"})
 
 
-def upload_create(owner: User, file: UploadedFile) -> Upload:
+def upload_create(owner: User, file: UploadedFile[Any]) -> Upload:
     """Check a file and keep it. Raises `InvalidInput`; its name and declared type count for nothing."""
     with tempfile.TemporaryDirectory(prefix="parley-upload-") as folder:
         path = Path(folder) / "original"
@@ -39,7 +41,7 @@ def upload_create(owner: User, file: UploadedFile) -> Upload:
             raise refused(error) from error
 
 
-def is_image(file: IO[bytes] | UploadedFile) -> bool:
+def is_image(file: IO[bytes] | UploadedFile[Any]) -> bool:
     """Say whether the content claims to be a picture."""
     file.seek(0)
     head = file.read(16)
@@ -53,7 +55,7 @@ def refused(error: MediaError) -> InvalidInput:
     return InvalidInput(str(error), code=error.code, pointer=POINTER, status=status)
 
 
-def _image(owner: User, file: UploadedFile) -> Upload:
+def _image(owner: User, file: UploadedFile[Any]) -> Upload:
     if (file.size or 0) > settings.MAX_IMAGE_BYTES:
         raise MediaError("image_too_large", f"The picture has more than {settings.MAX_IMAGE_BYTES} bytes.")
     data = file.read()
@@ -64,7 +66,7 @@ def _image(owner: User, file: UploadedFile) -> Upload:
     return upload
 
 
-def _audio(owner: User, file: UploadedFile, path: Path, pcm: Path) -> Upload:
+def _audio(owner: User, file: UploadedFile[Any], path: Path, pcm: Path) -> Upload:
     info, samples = _decode(path, pcm)
     upload = _new(
         owner, UploadKind.AUDIO, file, duration_ms=samples * 1000 // 48_000, sample_rate=info.sample_rate
@@ -85,7 +87,7 @@ def _decode(path: Path, pcm: Path) -> tuple[AudioInfo, int]:
     return info, written // 2
 
 
-def _copy(file: UploadedFile, path: Path) -> None:
+def _copy(file: UploadedFile[Any], path: Path) -> None:
     if (file.size or 0) > settings.MAX_AUDIO_BYTES:
         raise MediaError("too_large", f"The file has more than {settings.MAX_AUDIO_BYTES} bytes.")
     with path.open("wb") as out:
@@ -93,7 +95,7 @@ def _copy(file: UploadedFile, path: Path) -> None:
             out.write(chunk)
 
 
-def _new(owner: User, kind: UploadKind, file: UploadedFile, **facts: int) -> Upload:
+def _new(owner: User, kind: UploadKind, file: UploadedFile[Any], **facts: int) -> Upload:
     upload_id = new_id("upl")
     return Upload(
         id=upload_id,

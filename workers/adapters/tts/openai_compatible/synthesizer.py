@@ -81,8 +81,7 @@ class OpenAICompatible:
                     raise self._refusal(response, _head(response))
                 decoder = self._decoder(response)
                 for data in response.iter_bytes():
-                    for event in decoder.feed(data):
-                        yield event
+                    yield from decoder.feed(data)
                 yield from decoder.finish()
         except httpx.HTTPError as exc:
             raise judged(exc, self.provider) from exc
