@@ -157,11 +157,12 @@ def _answer(avatar: Avatar, status: int = 200, **headers: str) -> Response:
 
 def _form(request: Request) -> dict[str, Any]:
     """The text fields of a form; those that hold JSON are parsed."""
+    told: Any = request.data
     form: dict[str, Any] = {}
     for name in map(str, AvatarCreate().fields):
-        if name not in request.data or name in ("image", "video"):
+        if name not in told or name in ("image", "video"):
             continue
-        value: Any = request.data.get(name)
+        value = told[name]
         if name in ("mouth_box", "metadata", "consent") and isinstance(value, str):
             value = _parsed(name, value)
         form[name] = value
