@@ -7,10 +7,12 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 _home = tempfile.mkdtemp(prefix="parley-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["PARLEY_HOME"] = _home
+(Path(_home) / "static").mkdir()  # WhiteNoise warns where it is missing
 os.environ.setdefault("SECRET_KEY", "tests-only-not-a-secret")
 os.environ.pop("PUBLIC_URL", None)
 # Ports where nobody listens: a test that needs a part asks for its fixture.
