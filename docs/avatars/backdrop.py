@@ -81,7 +81,7 @@ def _room(style: str, width: int, height: int, seed: int) -> np.ndarray:
         box(-0.1, 0.8, 1.1, 1.1, (0.42, 0.36, 0.32))
     else:
         box(-0.1, -0.1, 0.42, 0.8, (0.86, 0.93, 0.98))
-        box(-0.1, 0.42, 0.42, 0.8, (0.62, 0.74, 0.6))
+        box(-0.1, 0.42, 0.42, 0.8, (0.70, 0.75, 0.68))
         for x in (0.12, 0.40):
             box(x, -0.1, x + 0.03, 0.8, (0.85, 0.83, 0.8))
         box(0.66, 0.18, 0.93, 0.42, (0.52, 0.45, 0.42))
@@ -95,7 +95,7 @@ def _room(style: str, width: int, height: int, seed: int) -> np.ndarray:
                 rng.uniform(0, 180),
                 0,
                 360,
-                (0.27, rng.uniform(0.36, 0.5), 0.27),
+                (0.33, rng.uniform(0.38, 0.48), 0.32),
                 -1,
             )
         box(-0.1, 0.86, 1.1, 1.1, (0.5, 0.42, 0.35))
@@ -111,7 +111,7 @@ def compose(render: Path, style: str, seed: int) -> np.ndarray:
         return (np.clip(np.concatenate([colour, alpha], 2), 0, 1) * 255 + 0.5).astype(np.uint8)
     height, width = alpha.shape[:2]
     behind = backdrop(style, width, height, seed)
-    noise = 0.006 * _grain(width, height, seed + 1, 0.7)[..., None]
+    noise = 0.003 * _grain(width, height, seed + 1, 0.7)[..., None]
     return (np.clip(colour * alpha + (behind + noise) * (1 - alpha), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
