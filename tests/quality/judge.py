@@ -128,9 +128,7 @@ def _width_of(width: Floats, speech: Speech, symbols: str) -> float:
 
 def _psnr_of_still_parts(frame: Picture, reference: Picture, portrait: Portrait) -> float:
     """PSNR to the portrait outside of what head, breath and mouth move."""
-    still = np.ones(frame.shape[:2], bool)
-    still[portrait.head.slices] = False
-    still[portrait.body.slices] = False
+    still = ~portrait.moving()
     if still.sum() < 400:
         return float("inf")
     error = (frame[still].astype(np.float64) - reference[still]) ** 2

@@ -17,7 +17,7 @@ from workers.adapters.avatar.pictures import Planes, plain, planes, to_i420
 from workers.adapters.avatar.viseme import motion
 from workers.adapters.avatar.viseme.bundle import Bundle, Patches
 from workers.adapters.avatar.viseme.eyes import LID_STEPS
-from workers.adapters.avatar.viseme.shapes import Rect, margin_of
+from workers.adapters.avatar.viseme.shapes import Rect, rect_around
 
 Floats = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -48,10 +48,9 @@ class Portrait:
         self.bundle = bundle
         self.height, self.width = bundle.portrait.shape[0] * 2 // 3, bundle.portrait.shape[1]
         mouth = bundle.mouth
-        self.margin = margin_of(mouth)
         self.pivot = motion.pivot_of(mouth)
         self.head = self._head_rect()
-        self.body = self._body_rect()
+        self.body = Rect(0, self.shoulders, self.width, self.height)
         self._kept: dict[tuple[str, int], Planes] = {}
         self._grids: dict[str, tuple[Single, Single, Single]] = {}
         openings = np.array(bundle.openings)
@@ -79,6 +78,13 @@ class Portrait:
 
     def inverse(self, index: int) -> Floats:
         return motion.head_pose(index, self.bundle.mouth.face).inverse_about(self.pivot)
+
+    def moving(self) -> NDArray[np.bool_]:
+        """Where head, breath or mouth ever change the picture, shape (height, width)."""
+        moves = np.zeros((self.height, self.width), np.bool_)
+        for part, rect in (("head", self.head), ("body", self.body)):
+            moves[rect.slices] |= self._grid(part, rect)[2] > 0
+        return moves
 
     def posed(self, part: str, index: int) -> tuple[Rect, Planes]:
         """The head's or the body's rectangle in one pose, as planes."""
@@ -117,33 +123,25 @@ class Portrait:
         if part not in self._grids:
             mouth = self.bundle.mouth
             rows, columns = np.mgrid[rect.top : rect.bottom, rect.left : rect.right].astype(np.float64)
-            u, v = mouth.to_mouth(columns, rows)
-            margin = self.margin
-            share = (
-                motion.head_share(mouth, u, v, margin)
-                if part == "head"
-                else motion.breath_share(mouth, v, margin)
-            )
+            below = rows - self.bundle.mouths.rect.bottom
+            if part == "head":
+                share = motion.head_share(mouth, *mouth.to_mouth(columns, rows), below)
+            else:
+                share = motion.breath_share(mouth, below)
             single = (side.astype(np.float32) for side in (rows, columns, share))
             self._grids[part] = (next(single), next(single), next(single))
         return self._grids[part]
 
     def _head_rect(self) -> Rect:
-        mouth, face = self.bundle.mouth, self.bundle.mouth.face
-        side = (motion.CORE_SIDE + motion.FADE) * face
-        top = mouth.chin - face - (motion.CORE_TOP + motion.FADE) * face
-        left = max(0, int(mouth.origin[0] + mouth.middle - side)) & ~1
-        right = min(self.width, (int(mouth.origin[0] + mouth.middle + side) + 2) & ~1)
-        return Rect(left, max(0, int(mouth.origin[1] + top)) & ~1, right, self._shoulders())
+        x, y = self.bundle.mouth.to_picture(*motion.head_corners(self.bundle.mouth))
+        rect = rect_around(x, y, self.width, self.height, 1)
+        return Rect(rect.left, rect.top, rect.right, self.shoulders)
 
-    def _body_rect(self) -> Rect:
-        return Rect(0, self._shoulders(), self.width, self.height)
-
-    def _shoulders(self) -> int:
+    @property
+    def shoulders(self) -> int:
         """The row that parts head and body."""
-        mouth = self.bundle.mouth
-        line = int(mouth.origin[1] + motion.shoulder_line(mouth, self.margin))
-        return int(min(self.height, (line + 1) & ~1))
+        line = self.bundle.mouths.rect.bottom + motion.neck_length(self.bundle.mouth)
+        return min(self.height, (int(line) + 1) & ~1)
 
 
 class Artist:

@@ -32,16 +32,17 @@ class Interior:
     """The painter of one portrait's mouth."""
 
     mouth: Mouth
-    light: float
+    light: float  # the luma of skin
+    white: float  # the luma of teeth in full light
     tint: Floats  # of the light, as the skin shows it: 1 is white
     own_teeth: Floats | None  # a toothy portrait: v of the lower edge of its teeth at SAMPLES
 
     @classmethod
     def of(cls, picture: Picture, mouth: Mouth) -> "Interior":
         teeth = own_teeth(picture, mouth) if mouth.toothy else None
-        skin = _skin(picture, mouth)
+        skin, bright = _skin(picture, mouth), _brightest(picture, mouth)
         luma = float(skin @ (0.114, 0.587, 0.299))
-        return cls(mouth, luma, (skin / max(luma, 1.0)) ** 0.3, teeth)
+        return cls(mouth, luma, max(1.22 * luma, 0.78 * bright), (skin / max(luma, 1.0)) ** 0.3, teeth)
 
     def paint(self, warp: Warp, u: Floats, v: Floats, portrait: Floats) -> Floats:
         """Draw the inside for points (u, v) of shape (h, w); `portrait` is the picture there, unmoved."""
@@ -80,7 +81,7 @@ class Interior:
         cover = np.clip(0.5 + (bottom - v) / max(1.0, 0.005 * face), 0, 1)
         cover = cover * smooth((TOOTH_ARCH - np.abs(t)) / 0.14)
         cover = cover * smooth(np.asarray((warp.gap / face - 0.012) / 0.030))
-        level = np.clip(self.light * 1.22, 80, 232) * (1 - 0.50 * held**2) * (1 - 0.10 * line)
+        level = np.clip(self.white, 80, 232) * (1 - 0.50 * held**2) * (1 - 0.10 * line)
         lit = smooth(np.asarray((warp.gap / face - 0.015) / 0.045))
         tooth = (SHADED_TOOTH + (TOOTH - SHADED_TOOTH) * lit) * self.tint * level[..., None]
         return np.asarray(colour + (tooth - colour) * (0.94 * cover)[..., None])
@@ -106,6 +107,17 @@ def own_teeth(picture: Picture, mouth: Mouth) -> Floats:
     bright = around > 0.62 * np.percentile(around[inside], 92) if inside.any() else inside
     last = np.where(bright & inside, rows, -half[None]).max(axis=0)
     return np.asarray(middle + gaussian_filter1d(last, 4.0, mode="nearest"))
+
+
+def _brightest(picture: Picture, mouth: Mouth) -> float:
+    """The luma of the brightest parts of the face, such as the whites of the eyes: teeth are as white."""
+    u, v = np.meshgrid(
+        np.linspace(mouth.left, mouth.right, 64) * 1.4, np.linspace(-0.6, 0.2, 64) * mouth.face
+    )
+    x, y = mouth.to_picture(u, v)
+    columns = np.clip(x.round().astype(int), 0, picture.shape[1] - 1)
+    rows = np.clip(y.round().astype(int), 0, picture.shape[0] - 1)
+    return float(np.percentile(picture[rows, columns, :3] @ np.array([0.114, 0.587, 0.299]), 99))
 
 
 def _skin(picture: Picture, mouth: Mouth) -> Floats:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from workers.adapters.avatar.base import IDLE_FRAMES
 from workers.adapters.avatar.viseme.geometry import Mouth
-from workers.adapters.avatar.viseme.warp import BELOW_CHIN, smooth
+from workers.adapters.avatar.viseme.warp import smooth
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,8 @@ BLINK = (0.45, 1.0, 1.0, 0.75, 0.4, 0.15)  # how far the lids are down, frame by
 BLINKS = (31, 112, 121, 196)  # frames of the loop at which one begins; two in quick succession
 # Where the head's movement begins and ends to fade, in face heights from its core.
 CORE_SIDE, CORE_TOP, FADE = 0.62, 0.42, 0.42
-NECK = 0.30
+NECK_LENGTH = 0.25
+PIVOT = 0.30  # how far below the chin the head turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +80,35 @@ def lids(frame: int) -> float:
 
 
 def pivot_of(mouth: Mouth) -> Floats:
-    u, v = np.array(mouth.middle), np.array(mouth.chin + NECK * mouth.face)
+    u, v = np.array(mouth.middle), np.array(mouth.chin + PIVOT * mouth.face)
     return np.array(mouth.to_picture(u, v))
 
 
-def head_share(mouth: Mouth, u: Floats, v: Floats, margin: float) -> Floats:
-    """How much of the head's movement a point takes part in: 1 on the head, 0 away from it."""
+def head_share(mouth: Mouth, u: Floats, v: Floats, below: Floats) -> Floats:
+    """How much of the head's movement points take part in: 1 on the head, 0 away from it.
+
+    `below` is how far they lie below all that a mouth moves, in pixels of the picture: the neck
+    bends there.
+    """
     face = mouth.face
-    crown = mouth.chin - face
     side = np.abs(u - mouth.middle) - CORE_SIDE * face
-    above = crown - CORE_TOP * face - v
-    below = v - (mouth.chin + BELOW_CHIN * face + margin)
-    fades = (1 - smooth(side / (FADE * face))), (1 - smooth(above / (FADE * face)))
-    return fades[0] * fades[1] * (1 - smooth(below / (0.6 * FADE * face)))
+    above = mouth.chin - face - CORE_TOP * face - v
+    fade = (1 - smooth(side / (FADE * face))) * (1 - smooth(above / (FADE * face)))
+    return fade * (1 - smooth(below / neck_length(mouth)))
 
 
-def shoulder_line(mouth: Mouth, margin: float) -> float:
-    """The v below which the head has no part, and the breath begins."""
-    return mouth.chin + (BELOW_CHIN + 0.6 * FADE) * mouth.face + margin
+def head_corners(mouth: Mouth) -> tuple[Floats, Floats]:
+    """Mouth coordinates of a box outside of which nothing moves with the head, upwards and sideways."""
+    side, top = (CORE_SIDE + FADE) * mouth.face, mouth.chin - (1 + CORE_TOP + FADE) * mouth.face
+    left, right = mouth.middle - side, mouth.middle + side
+    return np.array([left, right, left, right]), np.array([top, top, mouth.chin, mouth.chin])
 
 
-def breath_share(mouth: Mouth, v: Floats, margin: float) -> Floats:
-    return smooth((v - shoulder_line(mouth, margin)) / (0.4 * mouth.face))
+def neck_length(mouth: Mouth) -> float:
+    """From what a mouth moves down to where the head's movement ends, and the breath begins."""
+    return NECK_LENGTH * mouth.face
+
+
+def breath_share(mouth: Mouth, below: Floats) -> Floats:
+    """The same for the breath, that lifts the shoulders."""
+    return smooth((below - neck_length(mouth)) / (0.4 * mouth.face))

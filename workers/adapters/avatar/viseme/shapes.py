@@ -14,7 +14,7 @@ from workers.adapters.avatar.viseme.warp import BELOW_CHIN, Shape, Warp, smooth
 Floats = NDArray[np.float64]
 FIELD_FACE = 150.0  # fields are computed as if the face were this tall, and enlarged: they are smooth
 MARGIN_PIXELS, MARGIN_FACE = 5, 0.02  # untouched picture around what moves: room for the head's own motion
-CONTACT = np.array([0.38, 0.40, 0.23])  # how much darker lips are where they touch: light there is red
+CONTACT = np.array([0.30, 0.32, 0.18])  # how much darker lips are where they touch: light there is red
 EDGE_KEPT = 0.012  # a toothy portrait's lips are not read this close to its teeth, of face height
 
 
@@ -101,7 +101,7 @@ class ShapeArtist:
 
     def _contact(self, warp: Warp, upper: Floats, lower: Floats) -> Floats:
         """The shadow where the lips of a toothy portrait meet or part, which it does not show (BGR)."""
-        width = max(0.8, 0.0050 * self.mouth.face)
+        width = max(0.8, 0.0090 * self.mouth.face)
         away = np.minimum(np.abs(self.v - upper), np.abs(self.v - lower)) / width
         within = np.clip((1.02 - np.abs(warp.drawn_t(self.u))) / 0.12, 0, 1)
         apart = float(smooth(np.asarray(warp.gap / (0.03 * self.mouth.face))))

@@ -24,8 +24,8 @@ LIP_REACH_DOWN = 0.16  # below it, skin moves with the jaw
 BELOW_CHIN = 0.25  # where the neck stands still again
 BESIDE_CORNER = 1.2  # in half mouths
 POUT = 0.007  # how much rounding thickens each lip
-MEET = 0.33  # where the lips of a toothy smile meet between their places at rest
-RELAX_DROP, RELAX_NARROW = 0.012, 0.02  # a smile that closes relaxes its corners
+MEET = 0.42  # where the lips of a toothy smile meet between their places at rest
+RELAX_DROP = 0.012  # a smile that closes relaxes its corners
 ROUNDS = 9
 
 
@@ -63,7 +63,6 @@ class Warp:
         if mouth.toothy:
             lift, meet = LIFT_TOOTHY, mouth.upper + MEET * (mouth.lower - mouth.upper)
             drop += RELAX_DROP * mouth.face
-            scale *= 1 - RELAX_NARROW * (1 - 0.5 * shape.opening)
         upper_to, lower_to = meet + drop - lift * profile, meet + drop + (1 - lift) * profile
         if mouth.toothy:
             upper_to = np.maximum(upper_to, np.minimum(mouth.upper + drop, meet + drop))
