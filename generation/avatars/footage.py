@@ -38,23 +38,29 @@ def resampled(timed: Iterable[tuple[float, T]], fps: int = FPS) -> Iterator[T]:
     """Pick what is shown at 0, 1/fps, 2/fps ... seconds from items with their start times.
 
     A source with more pictures a second loses some, one with fewer repeats some; none is shown
-    before its time, whatever the source's own rate.
+    before its time, whatever the source's own rate. The last one lasts as long as the one before.
 
     >>> list(resampled([(0.0, "a"), (1 / 30, "b"), (2 / 30, "c"), (3 / 30, "d")], 25))
-    ['a', 'b', 'c']
+    ['a', 'b', 'c', 'd']
     >>> list(resampled([(0.0, "a"), (0.1, "b")], 25))
-    ['a', 'a', 'a']
+    ['a', 'a', 'a', 'b', 'b']
     """
-    step, due, first, shown = 1 / fps, 0, None, None
+    step, due, first, at, lasted = 1 / fps, 0, 0.0, 0.0, 1 / fps
+    shown: T | None = None
     for seconds, item in timed:
-        first = seconds if first is None else first
-        # Half a millisecond of grace: time stamps are rounded to their time base.
-        while shown is not None and due * step < seconds - first - 0.0005:
-            yield shown
-            due += 1
+        if shown is None:
+            first = seconds
+        else:
+            lasted = seconds - first - at
+            at = seconds - first
+            # Half a millisecond of grace: time stamps are rounded to their time base.
+            while due * step < at - 0.0005:
+                yield shown
+                due += 1
         shown = item
-    if shown is not None:
+    while shown is not None and due * step < at + lasted - 0.0005:
         yield shown
+        due += 1
 
 
 def _scaled(container: Any) -> Iterator[NDArray[np.uint8]]:

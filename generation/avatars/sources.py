@@ -57,7 +57,9 @@ def image_source(data: bytes) -> SourceFile:
             extension, content_type = IMAGE_TYPES[image.format]
     except UnidentifiedImageError as exc:
         raise _not_an_image(data) from exc
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError) as exc:
+    except Image.DecompressionBombError as exc:
+        raise _too_many_pixels("The picture") from exc
+    except (OSError, ValueError, SyntaxError, EOFError) as exc:
         # Pillow's decoders raise all of these for damaged or cut-off files.
         raise _refuse("image", "unreadable_image", "The picture is damaged or incomplete.") from exc
     return SourceFile("image", data, extension, content_type, first)
@@ -113,14 +115,18 @@ def _check_image_size(image: Image.Image) -> None:
     """Judge by the header, before a pixel is unpacked."""
     width, height = image.size
     if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
-        megapixels = MOST_PIXELS // 1_000_000
-        raise _refuse("image", "image_too_large", f"{width}x{height} is more than {megapixels} megapixels.")
+        raise _too_many_pixels(f"{width}x{height}")
     if min(width, height) < SHORTEST_SIDE:
         raise _refuse(
             "image",
             "image_too_small",
             f"{width}x{height} is too small: each side needs {SHORTEST_SIDE} pixels.",
         )
+
+
+def _too_many_pixels(what: str) -> InvalidInput:
+    limit = f"{MOST_PIXELS // 1_000_000} megapixels or {LONGEST_SIDE} pixels on a side"
+    return _refuse("image", "image_too_large", f"{what} has more than {limit}.")
 
 
 def _pixels(image: Image.Image) -> Picture:
