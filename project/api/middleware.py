@@ -1,7 +1,5 @@
 """What every request gets: an id, and the API's manners on every path under /api/."""
 
-import contextvars
-import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable
@@ -12,11 +10,11 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import translation
 
 from project.api import problems
+from project.api.logs import current_request
 from project.errors import ParleyError
 
 API_PREFIX = "/api/"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
-request_id_var: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 
@@ -63,7 +61,7 @@ class RequestIdMiddleware(Middleware):
         offered = request.headers.get("X-Request-Id", "")
         request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]
-        request_id_var.set(request_id)
+        current_request.set(request_id)
         if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
             return problems.respond(request, 400, "bad_request", "The address holds a NUL character.")
         return None
@@ -93,11 +91,3 @@ class ApiMiddleware(Middleware):
         if isinstance(exc, ParleyError) and request.path_info.startswith(API_PREFIX):
             return problems.respond_to(request, exc)
         return None
-
-
-class RequestIdFilter(logging.Filter):
-    """Adds `request_id` to every log record."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = request_id_var.get()
-        return True

@@ -6,7 +6,7 @@ from project.webhooks import delivery, selectors, services
 from workers import dispatch
 
 
-@shared_task(name=dispatch.DELIVER_DUE, queue=dispatch.WEBHOOKS_QUEUE)
+@shared_task(name=dispatch.DELIVER_DUE)
 def deliver_due() -> None:
     """Hand out whatever is due; one message each, so that a slow server holds up only its own."""
     due = selectors.due_deliveries()
@@ -15,6 +15,6 @@ def deliver_due() -> None:
         dispatch.deliver_webhook(delivery_id)
 
 
-@shared_task(name=dispatch.DELIVER, queue=dispatch.WEBHOOKS_QUEUE)
+@shared_task(name=dispatch.DELIVER)
 def deliver(delivery_id: str) -> None:
     delivery.deliver(delivery_id)
