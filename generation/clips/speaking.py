@@ -18,6 +18,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
+from generation import hearing
 from generation.clips import leases, outcome, plan, sources, states
 from generation.clips.leases import Lease, LeaseLost, StopWork
 from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, ClipUtterance
@@ -26,6 +27,7 @@ from generation.clips.sources import Take
 from storage import keys
 from storage.s3 import store
 from workers import dispatch
+from workers.adapters.errors import AdapterError
 from workers.profiles import load_profile
 from workers.rendering.aac import AacEncoder
 
@@ -77,6 +79,8 @@ class _Timeline:
         self.samples = 0
         self.utterances = 0
         self.planned = ClipFragment.objects.filter(clip=clip).count()
+        # Captions in the picture have to be known before anything is drawn.
+        self.held = not clip.script and clip.captions == "burned"
         self.limit = int(settings.MAX_CLIP_SECONDS * plan.TIMELINE_RATE * LENGTH_TOLERANCE)
 
     def make(self) -> None:
@@ -89,7 +93,11 @@ class _Timeline:
                     for take in takes:
                         self.lease.check()
                         self._add(take, soundtrack)
+                if self.held:
+                    self._caption()
                 self._complete(soundtrack)
+                if not self.held:
+                    self._caption()
             store().put_file(keys.clip_audio(self.clip.pk), path, "audio/mp4")
         outcome.speech_finished(
             self.lease,
@@ -130,13 +138,28 @@ class _Timeline:
                 pcm_key=key,
                 timings=take.timings,
             )
-            self._plan(end + pause, complete=False)
+            if not self.held:
+                self._plan(end + pause, complete=False)
         self._sound(soundtrack, start, take.pcm, pause)
         self.utterances += 1
 
     def _sound(self, soundtrack: AacEncoder, start: int, pcm: bytes, pause: int) -> None:
         soundtrack.push(bytes(2 * (start - self.samples)) + pcm + bytes(2 * pause))
         self.samples = start + len(pcm) // 2 + pause
+
+    def _caption(self) -> None:
+        """Recognise what is said in given sound; what cannot be recognised has no captions."""
+        if self.clip.script or self.clip.cues:
+            return
+        try:
+            cues = hearing.recognise_clip(self.clip)
+        except AdapterError as error:
+            if error.retryable and self.held:
+                raise
+            _log.warning("%s has no captions: %s", self.clip.pk, error)
+            return
+        self.clip.cues = cues
+        self.lease.write(cues=cues)
 
     def _complete(self, soundtrack: AacEncoder) -> None:
         """Plan what remains, and fill the last frame with silence."""

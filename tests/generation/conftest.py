@@ -14,7 +14,7 @@ from generation.clips import services
 from generation.clips.models import Clip, ClipFragment
 from generation.clips.wishes import Wish
 from project.accounts.models import Role, User
-from tests.support.clips import Broker, ToneVoice, ready_avatar
+from tests.support.clips import Broker, Ears, ToneVoice, ready_avatar
 from tests.support.objects import MemoryStore
 from workers import dispatch
 
@@ -41,6 +41,13 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 def voice(monkeypatch: pytest.MonkeyPatch) -> ToneVoice:
     made = ToneVoice()
     monkeypatch.setattr(voices, "synthesizer", lambda chosen: made)
+    return made
+
+
+@pytest.fixture
+def ears(monkeypatch: pytest.MonkeyPatch) -> Ears:
+    made = Ears()
+    monkeypatch.setattr(voices, "recognizer", lambda: made)
     return made
 
 

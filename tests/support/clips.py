@@ -1,6 +1,8 @@
 """Stand-ins for the parts around the clip pipeline: a broker, a voice, an avatar."""
 
+import io
 import json
+import wave
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from storage import keys
 from storage.s3 import ObjectStore
 from workers import dispatch
 from workers.adapters.errors import AdapterError
+from workers.adapters.stt.base import Segment, Transcript
 from workers.adapters.tts.base import PcmChunk, SpeechEvent, SpeechRequest, Timings, Word
 
 VOICE_RATE = 24_000
@@ -82,6 +85,23 @@ class ToneVoice:
         words = request.text.split()
         each = length_ms // len(words)
         yield Timings((), tuple(Word(w, n * each, (n + 1) * each) for n, w in enumerate(words)))
+
+
+@dataclass
+class Ears:
+    """Hears one sentence in whatever it is given; `failure` comes instead while it is set."""
+
+    provider: str = "ears"
+    failure: AdapterError | None = None
+    heard_seconds: list[float] = field(default_factory=list)
+
+    def recognize(self, audio: bytes, *, language: str = "") -> Transcript:
+        if self.failure is not None:
+            raise self.failure
+        with wave.open(io.BytesIO(audio)) as file:
+            assert file.getframerate() == 16_000
+            self.heard_seconds.append(file.getnframes() / 16_000)
+        return Transcript("What I heard.", (Segment(500, 1500, " What I heard. "),))
 
 
 def ready_avatar(store: ObjectStore, owner: User | None = None, **fields: object) -> Avatar:

@@ -1,8 +1,11 @@
 """The stages of a clip. Each claims its row, so a message that comes twice does its work once."""
 
-from celery import shared_task
+from typing import Any
 
-from generation.clips import assembling, rendering, speaking
+from celery import current_app, shared_task
+from celery.signals import worker_process_init, worker_ready
+
+from generation.clips import assembling, rendering, speaking, warming
 from workers import dispatch
 
 
@@ -19,3 +22,20 @@ def render_fragment(clip_id: str, index: int) -> None:
 @shared_task(name=dispatch.ASSEMBLE)
 def assemble(clip_id: str) -> None:
     assembling.assemble_clip(clip_id)
+
+
+@worker_process_init.connect
+def warm_child(**_: Any) -> None:
+    """Get ready what the first fragment would wait for: in a child of a prefork worker."""
+    warming.warm(_queues())
+
+
+@worker_ready.connect
+def warm_worker(sender: Any, **_: Any) -> None:
+    """As above, in a worker that renders in its own main thread."""
+    if type(sender.pool).__module__.endswith("solo"):
+        warming.warm(_queues())
+
+
+def _queues() -> list[str]:
+    return list(current_app.amqp.queues.consume_from)

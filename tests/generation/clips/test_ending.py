@@ -8,10 +8,10 @@ from django.utils import timezone
 from generation import upkeep
 from generation.clips import services
 from generation.clips.models import Clip, ClipFragment
+from generation.clips.wishes import Wish
 from generation.uploads.models import Upload
 from project.accounts import allowances
 from project.errors import Conflict, InvalidInput, LimitReached
-from generation.clips.wishes import Wish
 from storage import keys
 
 pytestmark = pytest.mark.postgres

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def test_fragments_tile_the_timeline_without_gap_or_overlap(lengths: list[int]) 
     planned = grown(lengths)
     assert [span.index for span in planned] == list(range(len(planned)))
     assert planned[0].start == 0
-    assert all(a.end == b.start for a, b in zip(planned, planned[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(planned))
     assert planned[-1].end == whole_frames(sum(lengths))
 
 

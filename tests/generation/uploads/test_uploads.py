@@ -104,6 +104,11 @@ def test_an_upload_of_somebody_else_cannot_be_used(send, api, mallory, objects) 
     assert answer.json()["errors"][0]["code"] == "upload_not_found"
 
 
+@pytest.fixture
+def speaking_broker(broker, voice):
+    return broker
+
+
 def test_uploaded_sound_drives_the_avatar_as_long_as_it_lasts(send, api, alice, objects, broker) -> None:
     upload_id = send("hello.wav", sound(12.5)).json()["id"]
     body = {"avatar": ready_avatar(objects).pk, "upload": upload_id}
@@ -115,13 +120,13 @@ def test_uploaded_sound_drives_the_avatar_as_long_as_it_lasts(send, api, alice, 
 
 
 def test_a_background_stands_behind_an_avatar_that_can_be_seen_through(
-    send, api, alice, objects, broker, voice
+    send, api, alice, objects, speaking_broker
 ) -> None:
     upload_id = send("wall.png", picture()).json()["id"]
     avatar = ready_avatar(objects, has_alpha=True)
     for background in ({"upload": upload_id}, "#00FF00"):
         body = {"avatar": avatar.pk, "script": "Hello.", "background": background, "aspect_ratio": "16:9"}
         clip_id = api(alice).post("/api/v1/clips", body, format="json").json()["id"]
-        broker.run()
+        speaking_broker.run()
         result = api(alice).get(f"/api/v1/clips/{clip_id}").json()["result"]
         assert result["width"] > result["height"]
