@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
@@ -62,11 +63,12 @@ def _info(container: InputContainer, max_seconds: float) -> AudioInfo:
     if not container.streams.audio:
         raise MediaError("no_audio", "The file holds no sound.")
     stream = container.streams.audio[0]
-    codec = stream.codec_context
+    # Typed as always there; None where FFmpeg has no decoder for what a damaged header names.
+    codec: AudioCodecContext | None = stream.codec_context
     claimed = container.duration
     if stream.duration and stream.time_base:
         claimed = int(stream.duration * stream.time_base * av.time_base)
-    if not codec.sample_rate or not codec.channels:
+    if codec is None or not codec.sample_rate or not codec.channels:
         raise MediaError("unreadable_media", "The sound of the file cannot be decoded.")
     if claimed and claimed > max_seconds * 1.1 * av.time_base:
         raise _too_long(max_seconds)

@@ -173,6 +173,14 @@ def test_damage_anywhere_ends_in_sound_or_in_a_media_error(data):
         assert 4800 <= len(sound) <= 5 * 48_000
 
 
+def test_a_codec_that_nobody_knows_is_refused():
+    file = bytearray(wav(voice(0.3)))
+    file[20] = 0  # the format tag
+    with pytest.raises(MediaError) as refusal:
+        decoded(bytes(file), max_seconds=5)
+    assert refusal.value.code == "unreadable_media"
+
+
 FLAC = encoded_sound(0.3, format="flac", codec="flac")
 MP4 = encoded_sound(0.3, format="mp4", codec="aac")
 OGG = encoded_sound(0.3, format="ogg", codec="libopus")
