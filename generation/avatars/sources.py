@@ -154,6 +154,8 @@ def _video_type(container: Any) -> tuple[str, str]:
 
 def _check_video(container: Any) -> None:
     stream = container.streams.video[0]
+    if stream.codec_context is None:  # no decoder for what the header names
+        raise _refuse("video", "unreadable_video", "The pictures of the video cannot be decoded.")
     seconds = _seconds(container, stream)
     if seconds is None:
         raise _refuse("video", "unreadable_video", "The video does not say how long it is.")

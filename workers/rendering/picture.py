@@ -137,6 +137,8 @@ def _video(container: InputContainer, max_seconds: float, max_pixels: int, min_s
     if not container.streams.video:
         raise MediaError("no_video", "The file holds no pictures.")
     stream = container.streams.video[0]
+    if stream.codec_context is None:  # no decoder for what the header names
+        raise MediaError("unreadable_media", "The pictures of the file cannot be decoded.")
     width, height = stream.width, stream.height
     if width * height > max_pixels:
         raise MediaError("image_too_large", f"{width}x{height} pixels are too many.")

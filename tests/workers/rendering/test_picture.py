@@ -149,3 +149,11 @@ def test_a_video_keeps_its_limits(limits, expected):
     with pytest.raises(MediaError) as raised:
         list(open_video(silent_video(25), **limits).frames)
     assert raised.value.code == expected
+
+
+def test_a_video_codec_that_nobody_knows_is_refused():
+    data = silent_video(3)
+    start = data.index(b"avc1", 40)
+    with pytest.raises(MediaError) as refusal:
+        open_video(data[:start] + data[start:].replace(b"avc1", b"zzzz"))
+    assert refusal.value.code == "unreadable_media"
