@@ -24,7 +24,7 @@ LIP_REACH_DOWN = 0.16  # below it, skin moves with the jaw
 BELOW_CHIN = 0.25  # where the neck stands still again
 BESIDE_CORNER = 1.2  # in half mouths
 POUT = 0.007  # how much rounding thickens each lip
-MEET = 0.42  # where the lips of a toothy smile meet between their places at rest
+MEET = 0.46  # where the lips of a toothy smile meet between their places at rest
 RELAX_DROP = 0.012  # a smile that closes relaxes its corners
 ROUNDS = 9
 
