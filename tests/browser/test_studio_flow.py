@@ -13,7 +13,12 @@ from tests.support.stack import EmbeddedStack
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 MINUTES = 60_000  # milliseconds, as Playwright counts
-SCRIPT = "Good morning. This video was made in a browser."
+# Long enough that the preview plays while the rest is still being drawn.
+SCRIPT = (
+    "Good morning to everybody. This video was made in a browser, from the first word to the last. "
+    "You can watch it while it is still being drawn. The voice was made first, sentence by sentence. "
+    "Then the pictures followed, piece by piece. At the end they were joined, and here they are."
+)
 
 
 @pytest.fixture(scope="module")
