@@ -12,6 +12,19 @@ class BackgroundField(serializers.JSONField):
     """`"#rrggbb"` or `{"upload": "upl_..."}`."""
 
 
+class SpeedField(serializers.FloatField):
+    """From half to double; `true` is no number, though Python thinks so."""
+
+    def __init__(self, **options: Any) -> None:
+        slowest, fastest = wishes.SPEEDS
+        super().__init__(min_value=slowest, max_value=fastest, **options)
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool):
+            self.fail("invalid")
+        return float(super().to_internal_value(data))
+
+
 class ClipWish(serializers.Serializer[Any]):
     """One of `script`, `upload` and `audio_url` says what is heard."""
 
@@ -23,9 +36,7 @@ class ClipWish(serializers.Serializer[Any]):
     )
     upload = serializers.CharField(max_length=40, required=False, help_text="Id of an audio upload")
     audio_url = serializers.CharField(max_length=2000, required=False)
-    speed = serializers.FloatField(
-        required=False, min_value=wishes.SPEEDS[0], max_value=wishes.SPEEDS[1], default=1.0
-    )
+    speed = SpeedField(required=False, default=1.0)
     aspect_ratio = serializers.ChoiceField(choices=wishes.ASPECT_RATIOS, required=False)
     background = BackgroundField(required=False, allow_null=True)
     captions = serializers.ChoiceField(choices=wishes.CAPTIONS, required=False, default="sidecar")
@@ -44,9 +55,7 @@ class BatchWish(serializers.Serializer[Any]):
 class EstimateWish(serializers.Serializer[Any]):
     script = serializers.CharField(allow_blank=True, trim_whitespace=False)
     voice = serializers.CharField(max_length=120, required=False, allow_blank=True)
-    speed = serializers.FloatField(
-        required=False, min_value=wishes.SPEEDS[0], max_value=wishes.SPEEDS[1], default=1.0
-    )
+    speed = SpeedField(required=False, default=1.0)
 
 
 class Estimate(serializers.Serializer[Any]):
@@ -58,7 +67,7 @@ class Fragments(serializers.Serializer[Any]):
     done = serializers.IntegerField()
 
 
-class Failure(serializers.Serializer[Any]):
+class ClipFailure(serializers.Serializer[Any]):
     code = serializers.CharField()
     message = serializers.CharField()
 
@@ -94,7 +103,7 @@ class ClipOut(serializers.Serializer[Any]):
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
     cancel_requested_at = serializers.DateTimeField(allow_null=True)
-    failure = Failure(allow_null=True)
+    failure = ClipFailure(allow_null=True)
     result = Result(allow_null=True)
     preview_url = serializers.URLField(allow_null=True)
     metadata = serializers.DictField()

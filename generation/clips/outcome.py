@@ -4,6 +4,7 @@ Every end is a compare-and-set in the same transaction as its webhook event, so 
 and is told once, however many workers believe that they finished it.
 """
 
+import errno
 import logging
 from datetime import timedelta
 from typing import Any
@@ -141,6 +142,8 @@ def failed_attempt(lease: Lease, error: Exception, *, retries: int, attempts: in
         code, message = error.code, str(error)
     elif isinstance(error, ClipFailure):
         code, message = error.code, str(error)
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        code, message = "storage_full", "A disk of the service has no room left."
     elif attempts < MAX_ATTEMPTS:
         _log.error("clip %s: unexpected error", lease.clip_id, exc_info=error)
         lease.release(attempts=attempts, next_attempt_at=_in(attempts), **back)

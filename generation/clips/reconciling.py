@@ -20,6 +20,8 @@ from workers import dispatch, profiles
 
 GRACE = timedelta(seconds=4)  # from sending a message to its claim, on a busy machine
 MOST_AT_ONCE = 1000
+# A queue this long is not read every few seconds; what it lost is found once it is shorter.
+CROWDED = 20_000
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,9 @@ def _wanted(clips: QuerySet[Clip]) -> QuerySet[Clip]:
 
 def _send_clips(clips: QuerySet[Clip], task: str, queue: str) -> int:
     send = {dispatch.SPEAK: dispatch.speak, dispatch.ASSEMBLE: dispatch.assemble}[task]
-    waiting = dispatch.waiting(queue)
+    waiting = _waiting(queue)
+    if waiting is None:
+        return 0
     sent = 0
     for clip in clips.filter(_stale()).order_by("created_at")[:MOST_AT_ONCE]:
         if dispatch.identity(task, clip.pk) in waiting:
@@ -80,7 +84,7 @@ def _send_clips(clips: QuerySet[Clip], task: str, queue: str) -> int:
 
 def send_fragments() -> int:
     # The queues are asked before the rows: what is taken from a queue in between is seen as held.
-    waiting = {profile.queue: dispatch.waiting(profile.queue) for profile in profiles.profiles()}
+    waiting = {profile.queue: _waiting(profile.queue) for profile in profiles.profiles()}
     fragments = ClipFragment.objects.filter(
         _stale(),
         status__in=(FragmentStatus.PENDING, FragmentStatus.RUNNING),
@@ -91,7 +95,8 @@ def send_fragments() -> int:
     for fragment in fragments.select_related("clip").order_by("clip__created_at", "index")[:MOST_AT_ONCE]:
         queue = profiles.load_profile(fragment.clip.model).queue
         name = dispatch.identity(dispatch.RENDER_FRAGMENT, fragment.clip_id, fragment.index)
-        if name not in waiting[queue]:
+        messages = waiting[queue]
+        if messages is not None and name not in messages:
             sent += _send_fragment(fragment, queue)
     if sent:
         _log.info("%d fragments are sent again", sent)
@@ -105,6 +110,10 @@ def _send_fragment(fragment: ClipFragment, queue: str) -> bool:
         if ours:
             dispatch.render_fragment(fragment.clip_id, fragment.index, queue)
     return bool(ours)
+
+
+def _waiting(queue: str) -> set[tuple[str, ...]] | None:
+    return None if dispatch.depth(queue) > CROWDED else dispatch.waiting(queue)
 
 
 def _stale() -> Q:

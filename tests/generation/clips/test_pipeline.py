@@ -1,5 +1,6 @@
 """A clip through all of its stages, with the mock renderer and a voice that hums."""
 
+import errno
 import io
 import itertools
 
@@ -155,6 +156,17 @@ def test_a_voice_that_will_never_answer_fails_the_clip_with_its_code(make, broke
 def test_a_full_disk_fails_the_clip_with_a_code(make, broker, objects) -> None:
     clip = make()
     objects.failure = StorageFull()
+    broker.run()
+    clip.refresh_from_db()
+    assert (clip.status, clip.failure_code) == ("failed", "storage_full")
+
+
+def test_a_full_local_disk_fails_the_clip_with_a_code(make, broker, monkeypatch) -> None:
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("workers.rendering.aac.AacEncoder.push", full)
+    clip = make()
     broker.run()
     clip.refresh_from_db()
     assert (clip.status, clip.failure_code) == ("failed", "storage_full")

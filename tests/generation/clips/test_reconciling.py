@@ -50,6 +50,17 @@ def test_what_waits_in_the_queue_is_not_sent_again(make, broker, forget) -> None
     assert len(broker.messages) == before
 
 
+def test_a_crowded_queue_is_left_until_it_is_shorter(make, broker, forget, monkeypatch) -> None:
+    clip = make(script="This is the first sentence of several. " * 6)
+    broker.step()
+    broker.messages.popleft()
+    forget(clip)
+    monkeypatch.setattr(reconciling, "CROWDED", 1)
+    assert reconciling.reconcile() == 0
+    monkeypatch.setattr(reconciling, "CROWDED", 20_000)
+    assert reconciling.reconcile() == 1
+
+
 def test_a_message_that_was_just_sent_is_given_time(make, broker) -> None:
     make()
     broker.messages.clear()
