@@ -67,11 +67,12 @@ async def _run(made: Plan, wanted: tuple[str, ...], command: list[str] | None, s
         try:
             if not await _first(stop, supervisor.start()):
                 return _status(stop)
+            connection, is_new = _write_connection(made)
+            supervisor.announce()
             if command is None:
-                _say(_summary(made))
+                _say(_summary(made, connection, is_new=is_new))
                 await _first(stop, supervisor.failed())
                 return _status(stop)
-            _write_connection(made)
             return await _beside(made, command, stop)
         finally:
             _say("Stopping...")
@@ -128,8 +129,7 @@ def _write_connection(made: Plan) -> tuple[dict[str, str | None], bool]:
     return content, content["admin_password"] != kept.get("admin_password")
 
 
-def _summary(made: Plan) -> str:
-    connection, is_new = _write_connection(made)
+def _summary(made: Plan, connection: Mapping[str, str | None], *, is_new: bool) -> str:
     kept = f"as before; it is in {made.home.connection_file}"
     lines = [
         "",

@@ -56,6 +56,7 @@ class Supervisor:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._children: dict[str, Child] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._announced = False
         self.states = {part.name: State() for part in parts}
 
     async def start(self) -> None:
@@ -74,6 +75,11 @@ class Supervisor:
     async def _everything(self) -> None:
         for event in self._ready.values():
             await event.wait()
+
+    def announce(self) -> None:
+        """From now on the status file may say "ready": what callers need has been written down."""
+        self._announced = True
+        self._publish()
 
     async def failed(self) -> None:
         """Raise StackError if a part turns out to be beyond help."""
@@ -203,7 +209,8 @@ class Supervisor:
     def _publish(self) -> None:
         status = {
             "supervisor": os.getpid(),
-            "ready": all(state.state in ("ready", "done") for state in self.states.values()),
+            "ready": self._announced
+            and all(state.state in ("ready", "done") for state in self.states.values()),
             "parts": {name: asdict(state) for name, state in self.states.items()},
         }
         try:

@@ -3,7 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.batch import ready_avatar
 from tests.support.stack import EmbeddedStack
+
+# Where a test may stand a server that the stack is allowed to call; 127.0.0.1 stays forbidden.
+REACHABLE = "127.0.0.2"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -13,11 +17,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
-    """The whole stack, with one render worker."""
-    with EmbeddedStack(tmp_path_factory.mktemp("stack"), render_workers=1) as stack:
+    """The whole stack, with one render worker and one avatar, for tests that leave it as it was."""
+    settings = {
+        "BUILTIN_AVATARS": "lena",
+        "EGRESS_ALLOWED_NETWORKS": f"{REACHABLE}/32",
+        "ALLOWANCE_REQUESTS_A_MINUTE": "100000",
+    }
+    with EmbeddedStack(tmp_path_factory.mktemp("stack"), render_workers=1, env=settings) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def avatar(stack: EmbeddedStack) -> str:
+    """The id of an avatar that is ready."""
+    return ready_avatar(stack)
 
 
 @pytest.fixture

@@ -189,6 +189,8 @@ async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(home: Home, superv
 async def test_the_status_file_tells_how_it_is(home: Home, supervise: Start) -> None:
     supervisor = supervise(_service(home, "web"), _step(home, "prepare"))
     await supervisor.start()
+    assert json.loads(home.status_file.read_text())["ready"] is False
+    supervisor.announce()
     status = json.loads(home.status_file.read_text())
     assert status["ready"] is True
     assert status["supervisor"] == os.getpid()
