@@ -9,9 +9,7 @@ class AdapterError(Exception):
     shown to the owner, so it holds no secret and no spoken text.
     """
 
-    def __init__(
-        self, message: str, *, provider: str, retryable: bool, code: str = "provider_error"
-    ) -> None:
+    def __init__(self, message: str, *, provider: str, retryable: bool, code: str = "provider_error") -> None:
         super().__init__(message)
         self.provider = provider
         self.retryable = retryable
