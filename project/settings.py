@@ -263,6 +263,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "generation.api.openapi.add_events",
         "project.api.openapi.add_problems",
         "project.webhooks.openapi.add_webhooks",
     ],
