@@ -39,10 +39,10 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@touch $@ $(VENV)/.all
 
 demo: $(VENV)/.all
-	@SCRIPT="$$SCRIPT" $(BIN)/python -m project.embedded demo --out "$(OUT)"
+	@SCRIPT="$$SCRIPT" $(BIN)/python -m project.embedded --with-parent demo --out "$(OUT)"
 
 up: $(VENV)/.all
-	@$(BIN)/python -m project.embedded up
+	@$(BIN)/python -m project.embedded --with-parent up
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

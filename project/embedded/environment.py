@@ -52,6 +52,7 @@ def plan(home: Home, ports: Ports, given: Mapping[str, str]) -> Plan:
     _plan_redis(made)
     _plan_s3(made)
     _plan_speech(made)
+    made.home.folder("static")  # settings.STATIC_ROOT; WhiteNoise complains where it is missing
     return made
 
 

@@ -226,7 +226,7 @@ class EmbeddedStack:
 
         def again() -> bool:
             state = self.status()["parts"][part]
-            return state["state"] == "ready" and state["pid"] != old_pid
+            return bool(state["state"] == "ready" and state["pid"] != old_pid)
 
         self.wait_until(again, f"{part} is ready again", seconds)
 
