@@ -3,8 +3,8 @@
 from typing import Any
 
 PATH = "/api/v1/clips/{clip_id}/events"
-_TEXT = """`clip.progress` while it is made, then `clip.succeeded`, `clip.failed` or `clip.canceled`, each with the
-clip as its data. The id of an event is the clip's revision; `Last-Event-ID` goes on from there."""
+_TEXT = """`clip.progress` while it is made, then `clip.succeeded`, `clip.failed` or `clip.canceled`, each
+with the clip as its data. The id of an event is the clip's revision; `Last-Event-ID` goes on from there."""
 
 
 def add_events(result: dict[str, Any], **_: Any) -> dict[str, Any]:
