@@ -79,7 +79,15 @@ class EmbeddedStack:
         self.status_file.unlink(missing_ok=True)
         with (self.home / "supervisor.out").open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "project.embedded", "up", "--parts", ",".join(self.parts)],
+                [
+                    sys.executable,
+                    "-m",
+                    "project.embedded",
+                    "--with-parent",
+                    "up",
+                    "--parts",
+                    ",".join(self.parts),
+                ],
                 cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
