@@ -68,8 +68,10 @@ def test_a_script_becomes_a_video_that_plays_and_downloads(signed_in, width) -> 
     previews = []
     page.on("response", lambda answer: previews.append(answer.url) if "/preview/" in answer.url else None)
     page.get_by_role("button", name="Generate video").click()
+    page.get_by_text("Live preview").wait_for(timeout=4 * MINUTES)
     page.wait_for_selector("#downloads:visible", timeout=4 * MINUTES)
-    assert any(url.endswith(".m4s") for url in previews), "the preview was never played"
+    for kind in ("video", "audio"):
+        assert any(f"/{kind}/0.m4s" in url for url in previews), f"the preview had no {kind}"
     page.wait_for_selector("#stage-video[src]")
     assert (
         page.evaluate(

@@ -64,13 +64,15 @@ export class Stage {
     // Not before a picture is really there: the face stays until then.
     if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(started);
     else this.video.addEventListener("timeupdate", started, { once: true });
-    if (this.video.canPlayType("application/vnd.apple.mpegurl")) {
+    const { default: Hls } = await import(this.hlsAddress);
+    if (this.#previewing !== clip.id) return;
+    if (!Hls.isSupported()) {
+      // Phones without media source extensions play the list themselves. Others that say they
+      // could (Chromium does) stop at the end of a list that is still growing.
       this.video.src = clip.preview_url;
       this.video.play().catch(() => {});
       return;
     }
-    const { default: Hls } = await import(this.hlsAddress);
-    if (!Hls.isSupported() || this.#previewing !== clip.id) return;
     this.#attach(Hls, clip);
   }
 
