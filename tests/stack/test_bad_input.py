@@ -10,7 +10,7 @@ import wave
 import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import av
@@ -164,7 +164,7 @@ def three_hours(codec: str, kind: str, rate: int) -> bytes:
     """Silence that unpacks to three hours."""
     out = io.BytesIO()
     with av.open(out, "w", format=kind) as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
+        stream = cast("av.AudioStream", container.add_stream(codec, rate=rate, layout="mono"))
         stream.bit_rate = 8000
         size = stream.codec_context.frame_size or 1152
         kinds = {"s32p": np.int32, "s16p": np.int16, "fltp": np.float32}
