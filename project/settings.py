@@ -140,6 +140,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "celery:",
     "socket_keepalive": True,
     "health_check_interval": 10,
+    # A broker that hangs instead of dying must not hang whoever publishes: the row is written, and
+    # the reconciler sends its message later. Longer than one blocking read of a worker (1 s).
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
