@@ -217,7 +217,7 @@ def test_one_that_was_archived_stays_so(folder, workshop) -> None:
 
 def test_a_bad_picture_does_not_keep_the_service_from_starting(folder, workshop) -> None:
     (folder / "robin" / "portrait.png").write_bytes(b"nothing")
-    [(slug, outcome)] = builtin_loader.load(folder)
+    [(_slug, outcome)] = builtin_loader.load(folder)
     assert outcome.startswith("refused (unreadable_image)")
 
 
