@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+ARGUMENTS = {"lipsync": ["--write"]}  # judged without a page otherwise
 
 
 def names() -> list[str]:
@@ -22,7 +23,8 @@ def main() -> int:
     failed = []
     for name in wanted:
         print(f"== {name}", flush=True)
-        if subprocess.run([sys.executable, "-m", f"docs.benchmarks.{name}"], check=False).returncode:
+        command = [sys.executable, "-m", f"docs.benchmarks.{name}", *ARGUMENTS.get(name, [])]
+        if subprocess.run(command, check=False).returncode:
             failed.append(name)
         page = FOLDER / f"{name}.md"
         if page.is_file():
