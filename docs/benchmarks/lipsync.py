@@ -22,7 +22,7 @@ HEAD = """# Lip sync
 `python -m docs.benchmarks.lipsync --write` renders four sentences with pauses of 2.4 s, decodes the
 finished H.264 and looks for the lips in every frame. `mesh` is the 468-point face mesh, run on the finished frames; `dlib`
 is dlib's 68 points, which share nothing with the network behind the drawing. Openings are in face heights.
-The renderer was tuned on two portraits, marked *; the others were first seen by the judge. At rest the mouth
+The renderer was tuned on two portraits, marked *; no figure below was tuned on the others. At rest the mouth
 is the picture itself, so a judge that sees lips apart in the untouched portrait sees them apart in pauses: the mesh
 reads 0.017 in priya's and 0.021 in nova's (a drawing) before anything was drawn on them.
 
