@@ -141,7 +141,7 @@ class Portrait:
     def shoulders(self) -> int:
         """The row that parts head and body."""
         line = self.bundle.mouths.rect.bottom + motion.neck_length(self.bundle.mouth)
-        return min(self.height, (int(line) + 1) & ~1)
+        return min(int(self.height), (int(line) + 1) & ~1)
 
 
 class Artist:
