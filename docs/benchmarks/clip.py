@@ -34,6 +34,7 @@ CLIPS = 5
 TURNS = 5
 STARTS = 40
 FRAGMENTS = 20  # of 75 frames: a minute
+PORTRAIT = ROOT / "tests" / "data" / "portraits" / "mei.jpg"
 TICK = os.sysconf("SC_CLK_TCK")
 SCRIPT = (
     "Welcome to this short tour of our service. Everything that you see and hear was made by a computer "
@@ -54,7 +55,7 @@ def main() -> int:
         return inside(sys.argv[2])
     with (
         tempfile.TemporaryDirectory(prefix="parley-bench-") as folder,
-        EmbeddedStack(Path(folder) / "home", render_workers=2) as stack,
+        EmbeddedStack(Path(folder) / "home", render_workers=2, env={"BUILTIN_AVATARS": "none"}) as stack,
     ):
         figures = measure(stack)
     PAGE.write_text(page(figures), encoding="utf-8")
@@ -89,15 +90,18 @@ def measure(stack: EmbeddedStack) -> dict[str, Any]:
 
 
 def ready_avatar(client: httpx.Client) -> dict[str, Any]:
-    """Wait for the first talking avatar of the catalogue of 512x640."""
+    """Make an avatar of exactly 512x640, and wait for it."""
+    posted = client.post(
+        "/api/v1/avatars", data={"name": "Mei"}, files={"image": ("mei.jpg", PORTRAIT.read_bytes())}
+    )
+    posted.raise_for_status()
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
-        found = client.get("/api/v1/avatars", params={"limit": 100}).json()["results"]
-        if found and not any(avatar["status"] == "preparing" for avatar in found):
-            ready = [a for a in found if a["status"] == "ready" and "viseme" in a["models"]]
-            return dict(min(ready, key=lambda a: abs(a["width"] * a["height"] - 512 * 640)))
-        time.sleep(1)
-    raise RuntimeError("No avatar became ready")
+        avatar = dict(client.get(f"/api/v1/avatars/{posted.json()['id']}").json())
+        if avatar["status"] == "ready":
+            return avatar
+        time.sleep(0.5)
+    raise RuntimeError("The avatar did not become ready")
 
 
 def make(client: httpx.Client, avatar: dict[str, Any]) -> dict[str, Any]:
