@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -24,9 +25,11 @@ Start = Callable[..., Supervisor]
 async def supervise(home: Home, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     monkeypatch.setattr("project.embedded.supervisor.BACKOFF_SECONDS", 0.01)
     made: list[Supervisor] = []
+    # Stopping sweeps away whatever carries the marker, also in another test process.
+    marker = secrets.token_hex(8)
 
     def make(*parts: Part, report: Callable[[str], None] = print) -> Supervisor:
-        made.append(Supervisor(home, list(parts), env=dict(os.environ), marker="test", report=report))
+        made.append(Supervisor(home, list(parts), env=dict(os.environ), marker=marker, report=report))
         return made[-1]
 
     yield make
