@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from project.celery import QUEUES
+
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 OURS = ("speech", "migrate", "web", "render", "general", "avatars", "scheduler")
-QUEUES = {"speech", "batch.viseme", "batch.mock", "media", "prepare", "webhooks", "maintenance"}
 
 
 def words(service: str) -> list[str]:
