@@ -1,6 +1,7 @@
 """Readers of environment values that refuse nonsense. Only `project.settings` calls them."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -8,12 +9,14 @@ from urllib.parse import unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 
-def env_str(name: str, default: str = "") -> str:
+def env_str(name: str, default: str = "", *, choices: Collection[str] = ()) -> str:
     """Read text, or the contents of the file that `NAME_FILE` points to (Docker secrets)."""
-    path = os.environ.get(f"{name}_FILE")  # noqa: TID251 - the one place
-    if path:
-        return Path(path).read_text(encoding="utf-8").strip()
-    return os.environ.get(name) or default  # noqa: TID251
+    value = os.environ.get(name) or default  # noqa: TID251 - the one place
+    if path := os.environ.get(f"{name}_FILE"):  # noqa: TID251
+        value = Path(path).read_text(encoding="utf-8").strip()
+    if choices and value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; use {' or '.join(choices)}")
+    return value
 
 
 def env_bool(name: str, *, default: bool) -> bool:

@@ -164,6 +164,50 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Slugs of the built-in avatars to offer; "all", or "none".
 BUILTIN_AVATARS = env_list("BUILTIN_AVATARS", "all")
 
+# --- Live sessions -------------------------------------------------------------------------
+
+# Sessions that may be active at once in the whole service; further ones wait in a queue.
+LIVE_MAX_SESSIONS = env_int("LIVE_MAX_SESSIONS", 100, minimum=1)
+# A client token has to be used within this time; then it lives as long as its session.
+LIVE_TOKEN_SECONDS = env_int("LIVE_TOKEN_SECONDS", 300, minimum=1)
+LIVE_CONNECT_TIMEOUT_SECONDS = env_int("LIVE_CONNECT_TIMEOUT_SECONDS", 20, minimum=1)
+LIVE_IDLE_TIMEOUT_SECONDS = env_int("LIVE_IDLE_TIMEOUT_SECONDS", 300, minimum=1)
+LIVE_MAX_DURATION_SECONDS = env_int("LIVE_MAX_DURATION_SECONDS", 1800, minimum=1)
+LIVE_WARNING_SECONDS = env_int("LIVE_WARNING_SECONDS", 60)
+LIVE_RECONNECT_SECONDS = env_int("LIVE_RECONNECT_SECONDS", 30, minimum=1)
+LIVE_SLOT_TIMEOUT_SECONDS = env_int("LIVE_SLOT_TIMEOUT_SECONDS", 20, minimum=1)
+LIVE_QUEUE_TIMEOUT_SECONDS = env_int("LIVE_QUEUE_TIMEOUT_SECONDS", 300, minimum=1)
+# How long a host is believed to live after it was heard last.
+LIVE_LEASE_SECONDS = env_int("LIVE_LEASE_SECONDS", 6, minimum=1)
+# What is made of a part that fails in the middle of a reply: the avatar says so, or it is written.
+LIVE_FAILURE = env_str("LIVE_FAILURE", "spoken", choices=("spoken", "written"))
+
+# Avatar left and customer right, or both on both.
+RECORDING_LAYOUT = env_str("RECORDING_LAYOUT", "stereo", choices=("stereo", "mixed"))
+RECORDING_DAYS = env_int("RECORDING_DAYS", 30, minimum=1)
+SESSION_RETENTION_DAYS = env_int("SESSION_RETENTION_DAYS", 90, minimum=1)
+# Shown before anything of a recorded session is heard; {days} is how long the recording is kept.
+RECORDING_CONSENT = env_str(
+    "RECORDING_CONSENT",
+    "This conversation is recorded: picture, sound and transcript. The recording is kept for {days} days.",
+).replace("{days}", str(RECORDING_DAYS))
+
+# No server of strangers is asked by default: on one network nobody needs one.
+STUN_URLS = env_list("STUN_URLS")
+TURN_URLS = env_list("TURN_URLS")
+TURN_SECRET = env_str("TURN_SECRET")
+TURN_CREDENTIAL_SECONDS = env_int("TURN_CREDENTIAL_SECONDS", 7200, minimum=60)
+
+# Any OpenAI-compatible endpoint; without one, personas answer from their own knowledge.
+LLM_BASE_URL = env_str("LLM_BASE_URL")
+LLM_API_KEY = env_str("LLM_API_KEY")
+LLM_MODEL = env_str("LLM_MODEL")
+LLM_MAX_TOKENS = env_int("LLM_MAX_TOKENS", 400, minimum=1)
+LLM_TIMEOUT_SECONDS = env_int("LLM_TIMEOUT_SECONDS", 20, minimum=1)
+
+# Slugs of the built-in personas to offer; "all", or "none".
+BUILTIN_PERSONAS = env_list("BUILTIN_PERSONAS", "all")
+
 # --- Limits and retention ------------------------------------------------------------------
 
 MAX_SCRIPT_CHARACTERS = env_int("MAX_SCRIPT_CHARACTERS", 20_000, minimum=1)
