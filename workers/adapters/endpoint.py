@@ -40,14 +40,14 @@ def async_client(base_url: str, loop: object) -> httpx.AsyncClient:  # noqa: ARG
     return httpx.AsyncClient(base_url=base_url, limits=_limits(), follow_redirects=False, trust_env=False)
 
 
-def judged(exc: httpx.HTTPError, provider: str) -> AdapterError:
+def judged(exc: httpx.HTTPError, provider: str, *, who: str = "speech provider") -> AdapterError:
     """A fault of the connection as a value of our tree; another try may help with all but nonsense."""
     if isinstance(exc, httpx.TimeoutException):
-        message, code = "The speech provider did not answer in time.", "provider_timeout"
+        message, code = f"The {who} did not answer in time.", "provider_timeout"
     elif isinstance(exc, httpx.TransportError):
-        message, code = "The connection to the speech provider failed.", "provider_unreachable"
+        message, code = f"The connection to the {who} failed.", "provider_unreachable"
     else:
-        message, code = "The speech provider's answer cannot be read.", "provider_error"
+        message, code = f"The {who}'s answer cannot be read.", "provider_error"
     return AdapterError(message, provider=provider, retryable=code != "provider_error", code=code)
 
 

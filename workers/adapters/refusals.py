@@ -22,22 +22,27 @@ MAX_RETRY_AFTER_SECONDS = 10.0
 
 
 class Refusal(AdapterError):
-    """An answer that is no success; `retry_after` is what the provider asked for, in seconds."""
+    """An answer that is no success.
+
+    `retry_after` is what the provider asked for, in seconds; `param` the field it complained about.
+    """
 
     retry_after: float = 0.0
+    param: str = ""
 
 
-def refusal(provider: str, status: int, body: bytes, retry_after: str | None) -> Refusal:
+def refusal(
+    provider: str, status: int, body: bytes, retry_after: str | None, *, who: str = "speech provider"
+) -> Refusal:
     """The answer as an error. The provider's own words stay out of it: they may repeat the text."""
     given = _code(body)
     retryable = (status in RETRYABLE or status >= 500) and given not in _NEVER
     code = "provider_quota" if given in _NEVER else _named(status, given)
     if not 200 <= status < 600 or status < 400:
         retryable = False
-    error = Refusal(
-        f"The speech provider answered {status}.", provider=provider, retryable=retryable, code=code
-    )
+    error = Refusal(f"The {who} answered {status}.", provider=provider, retryable=retryable, code=code)
     error.retry_after = _seconds(retry_after)
+    error.param = _param(body)
     return error
 
 
@@ -62,6 +67,13 @@ def _code(body: bytes) -> str:
         return "voice_not_found" if "voice" in str(answer.get("detail", "")).lower() else ""
     code = str(error.get("code") or error.get("type") or "")
     return "voice_not_found" if error.get("param") == "voice" else code
+
+
+def _param(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"]["param"] or "")
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _seconds(header: str | None) -> float:

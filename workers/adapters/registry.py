@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from workers.adapters.avatar.base import Preparer, Renderer
 from workers.adapters.endpoint import Endpoint
+from workers.adapters.llm.base import LanguageModel
 from workers.adapters.stt.base import Recognizer
 from workers.adapters.tts.base import Synthesizer
 
@@ -23,6 +24,10 @@ SYNTHESIZERS = {
 }
 RECOGNIZERS = {
     "openai_compatible": "workers.adapters.stt.openai_compatible.recognizer:make",
+}
+LANGUAGE_MODELS = {
+    "openai_compatible": "workers.adapters.llm.openai_compatible.model:make",
+    "scripted": "workers.adapters.llm.scripted.model:make",
 }
 
 
@@ -44,3 +49,8 @@ def synthesizer(adapter: str, endpoint: Endpoint, options: Mapping[str, Any]) ->
 def recognizer(adapter: str, endpoint: Endpoint, options: Mapping[str, Any]) -> Recognizer:
     """Make a provider's recognizer; `options` come from its file in `configs/providers`."""
     return cast("Recognizer", resolve_name(RECOGNIZERS[adapter])(endpoint, options))
+
+
+def language_model(adapter: str, endpoint: Endpoint, options: Mapping[str, Any]) -> LanguageModel:
+    """Make a language model; `options` are its adapter's own."""
+    return cast("LanguageModel", resolve_name(LANGUAGE_MODELS[adapter])(endpoint, options))

@@ -57,12 +57,20 @@ class AudioWindow:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model's fixed facts, read from `configs/models/<id>.yaml`."""
+    """A model's fixed facts, read from `configs/models/<id>.yaml`.
+
+    `queue` serves clips, `live_queue` sessions. `live_slots` is how many sessions may speak at once
+    for each live worker.
+    """
 
     id: str
     backend: str
     queue: str
     stateless: bool
+    live_queue: str = ""
+    live_slots: int = 1
+    live_first_frames: int = 5
+    live_fragment_frames: int = 25
     fps: int = FPS
     sample_rate: int = SAMPLE_RATE
     lookback_samples: int = 0
