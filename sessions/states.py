@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 
 from sessions.models import EndReason, Recording, RecordingStatus, Session, SessionStatus
@@ -31,22 +32,34 @@ def may_become(current: str, target: str) -> bool:
     return target in _NEXT[current]
 
 
-def move(session_id: str, target: SessionStatus, *, fence: int | None = None, **changes: Any) -> bool:
+def move(
+    session_id: str,
+    target: SessionStatus,
+    *,
+    fence: int | None = None,
+    still: Q | None = None,
+    **changes: Any,
+) -> bool:
     """Move a session to `target` together with `changes`; False when it was not in a state to go there.
 
-    With `fence`, only the host that holds this number moves it.
+    With `fence`, only the host that holds this number moves it; with `still`, only while that is true.
     """
     sources = [current for current in _NEXT if may_become(current, target)]
-    rows = Session.objects.filter(pk=session_id, status__in=sources)
+    rows = Session.objects.filter(still or Q(), pk=session_id, status__in=sources)
     if fence is not None:
         rows = rows.filter(fence=fence)
     return rows.update(status=target, **changes) == 1
 
 
-def end(session_id: str, reason: EndReason, *, fence: int | None = None, **changes: Any) -> bool:
-    """Move a session to its end; False when it had ended already, or when the fence is an old one."""
-    over = {"ended_at": timezone.now(), "end_reason": reason, "host": "", "host_lease_until": None}
-    return move(session_id, SessionStatus.ENDED, fence=fence, **over, **changes)
+def end(session_id: str, reason: EndReason, **changes: Any) -> bool:
+    """Move a session to its end, with the conditions of `move`; False when it had ended already."""
+    over: dict[str, Any] = {
+        "ended_at": timezone.now(),
+        "end_reason": reason,
+        "host": "",
+        "host_lease_until": None,
+    }
+    return move(session_id, SessionStatus.ENDED, **over, **changes)
 
 
 def recording_may_become(current: str, target: str) -> bool:

@@ -1,0 +1,50 @@
+"""Telling the owner's servers what happened, in the transaction that made it happen."""
+
+from typing import Any
+
+from django.conf import settings
+
+from project.webhooks import services as webhooks
+from sessions.models import Recording, Session
+from sessions.presenter import duration_ms, moment
+
+
+def session_ended(session: Session) -> None:
+    webhooks.publish(session.owner, "session.ended", session_payload(session))
+
+
+def recording_ready(recording: Recording) -> None:
+    webhooks.publish(recording.session.owner, "recording.ready", recording_payload(recording))
+
+
+def session_payload(session: Session) -> dict[str, Any]:
+    """Say what happened, thinly: the transcript and fresh links are asked for with a key."""
+    recording = Recording.objects.filter(session=session).first()
+    return {
+        "id": session.pk,
+        "status": session.status,
+        "end_reason": session.end_reason,
+        "url": f"{settings.PUBLIC_URL}/api/v1/sessions/{session.pk}",
+        "avatar": session.avatar_id,
+        "persona": session.persona_id,
+        "created_at": moment(session.created_at),
+        "started_at": moment(session.started_at),
+        "ended_at": moment(session.ended_at),
+        "duration_ms": duration_ms(session),
+        "turns": session.turns.count(),
+        "recording": recording.pk if recording is not None else None,
+        "metadata": session.metadata,
+    }
+
+
+def recording_payload(recording: Recording) -> dict[str, Any]:
+    return {
+        "id": recording.pk,
+        "session": recording.session_id,
+        "status": recording.status,
+        "url": f"{settings.PUBLIC_URL}/api/v1/recordings/{recording.pk}",
+        "duration_ms": recording.duration_ms,
+        "bytes": recording.bytes,
+        "expires_at": moment(recording.expires_at),
+        "metadata": recording.session.metadata,
+    }

@@ -1,0 +1,157 @@
+"""A session, its recording and what was said, as JSON."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils import timezone
+
+from generation.avatars.presenter import link
+from sessions import ice, tokens
+from sessions.hosting import standing_of
+from sessions.models import Persona, Recording, RecordingStatus, Session, Turn
+from storage.s3 import store
+
+VIDEO_TYPE = "video/mp4"
+
+
+def session(row: Session) -> dict[str, Any]:
+    """Return the public view of a session; `turns` where the selector counted them."""
+    return {
+        "id": row.pk,
+        "status": row.status,
+        "phase": row.phase,
+        "position": standing_of(row).position,
+        "end_reason": row.end_reason or None,
+        "failure_message": row.failure_message or None,
+        "avatar": row.avatar_id,
+        "avatar_name": row.avatar.name,
+        "preview_url": link(row.avatar.preview_key),
+        "persona": row.persona_id,
+        "persona_name": row.persona_snapshot.get("name") or None,
+        "voice": row.voice,
+        "model": row.model,
+        "language": row.language,
+        "record": row.record,
+        "may_say": row.may_say,
+        "allowed_origins": row.allowed_origins,
+        "max_duration_seconds": row.max_duration_seconds,
+        "created_at": moment(row.created_at),
+        "expires_at": moment(row.token_expires_at),
+        "joined_at": moment(row.token_used_at),
+        "started_at": moment(row.started_at),
+        "ended_at": moment(row.ended_at),
+        "duration_ms": duration_ms(row),
+        "turns": getattr(row, "turn_count", 0),
+        "recording": recording_brief(row),
+        "warnings": row.warnings,
+        "metrics": row.metrics,
+        "metadata": row.metadata,
+    }
+
+
+def access(row: Session) -> dict[str, Any]:
+    """What opens a session: told once, to whoever made it."""
+    token = tokens.make(row.pk)
+    return {
+        "client_token": token,
+        "ws_url": ws_url(row.pk),
+        "join_url": f"{settings.PUBLIC_URL}/live/{row.pk}#{token}",
+        "ice_servers": ice.servers(row.pk),
+        "limits": limits(row),
+    }
+
+
+def limits(row: Session) -> dict[str, int]:
+    return {
+        "max_duration_seconds": row.max_duration_seconds,
+        "warning_seconds": settings.LIVE_WARNING_SECONDS,
+        "idle_timeout_seconds": settings.LIVE_IDLE_TIMEOUT_SECONDS,
+        "connect_timeout_seconds": settings.LIVE_CONNECT_TIMEOUT_SECONDS,
+        "reconnect_seconds": settings.LIVE_RECONNECT_SECONDS,
+        "queue_timeout_seconds": settings.LIVE_QUEUE_TIMEOUT_SECONDS,
+    }
+
+
+def ws_url(session_id: str) -> str:
+    parts = urlsplit(settings.PUBLIC_URL)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    return f"{scheme}://{parts.netloc}{parts.path}/ws/sessions/{session_id}/"
+
+
+def duration_ms(row: Session) -> int | None:
+    """How long it was active, so far or in all; None before."""
+    if row.started_at is None:
+        return None
+    until = row.ended_at or timezone.now()
+    return max(0, round((until - row.started_at).total_seconds() * 1000))
+
+
+def turn(row: Turn) -> dict[str, Any]:
+    return {
+        "turn": row.number,
+        "who": row.who,
+        "source": row.source,
+        "status": row.status,
+        "text": row.text,
+        "heard_text": row.heard_text if row.who == "avatar" else None,
+        "start_ms": row.start_ms,
+        "end_ms": row.end_ms,
+        "interrupted": row.interrupted,
+        "utterances": row.utterances,
+    }
+
+
+def recording_brief(row: Session) -> dict[str, Any] | None:
+    found: Recording | None = getattr(row, "recording", None)
+    return None if found is None else recording(found)
+
+
+def recording(row: Recording) -> dict[str, Any]:
+    failed = row.status == RecordingStatus.FAILED
+    failure = {"code": row.failure_code, "message": row.failure_message} if failed else None
+    return {
+        "id": row.pk,
+        "session": row.session_id,
+        "status": row.status,
+        "failure": failure,
+        "layout": row.layout,
+        "duration_ms": row.duration_ms,
+        "bytes": row.bytes,
+        "width": row.width,
+        "height": row.height,
+        "created_at": moment(row.created_at),
+        "ready_at": moment(row.ready_at),
+        "expires_at": moment(row.expires_at),
+    }
+
+
+def recording_link(row: Recording, *, inline: bool = True) -> str:
+    """Sign a link to the video; its name tells which session it was."""
+    name = f"{row.session_id}.mp4"
+    return store().presign_get(row.key, settings.PRESIGNED_URL_SECONDS, name, VIDEO_TYPE, inline=inline)
+
+
+def persona(row: Persona) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "slug": row.slug,
+        "name": row.name,
+        "description": row.description,
+        "language": row.language,
+        "system_prompt": row.system_prompt,
+        "greeting": row.greeting,
+        "knowledge": row.knowledge,
+        "apology": row.apology,
+        "voice": row.voice or None,
+        "max_tokens": row.max_tokens,
+        "max_history_turns": row.max_history_turns,
+        "shared": row.owner_id is None,
+        "created_at": moment(row.created_at),
+        "updated_at": moment(row.updated_at),
+    }
+
+
+def moment(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
