@@ -20,8 +20,8 @@ _ABSOLUTE_GATE = -70.0
 _RELATIVE_GATE = -10.0
 _BLOCK = TIMELINE_RATE * 4 // 10
 _STEP = TIMELINE_RATE // 10
-_LIMITER_BLOCK = 48  # 1 ms
-_LIMITER_REACH = 8
+LIMITER_BLOCK = 48  # 1 ms
+LIMITER_REACH = 8
 
 # The two filters of BS.1770 at 48 kHz, as (b, a).
 _SHELF = ((1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585))
@@ -74,14 +74,14 @@ def _level(energy: NDArray[np.float64] | float) -> NDArray[np.float64]:
 
 def _limiter_gain(samples: Samples, ceiling: float) -> Samples:
     """A smooth gain: 1 ms blocks, seen 8 ms ahead, so that it has fallen when the peak comes."""
-    blocks = -(-len(samples) // _LIMITER_BLOCK)
-    padded = np.zeros(blocks * _LIMITER_BLOCK, np.float32)
+    blocks = -(-len(samples) // LIMITER_BLOCK)
+    padded = np.zeros(blocks * LIMITER_BLOCK, np.float32)
     padded[: len(samples)] = np.abs(samples)
-    peaks = padded.reshape(blocks, _LIMITER_BLOCK).max(axis=1)
+    peaks = padded.reshape(blocks, LIMITER_BLOCK).max(axis=1)
     needed = np.minimum(1.0, ceiling / np.maximum(peaks, 1e-9))
-    reach = np.pad(needed, _LIMITER_REACH, constant_values=1.0)
-    lowest = np.lib.stride_tricks.sliding_window_view(reach, 2 * _LIMITER_REACH + 1).min(axis=1)
-    window = np.hanning(2 * _LIMITER_REACH + 1)[1:-1]
-    smooth = np.convolve(np.pad(lowest, _LIMITER_REACH - 1, mode="edge"), window / window.sum(), "valid")
-    centres = np.arange(blocks) * _LIMITER_BLOCK + _LIMITER_BLOCK / 2
+    reach = np.pad(needed, LIMITER_REACH, constant_values=1.0)
+    lowest = np.lib.stride_tricks.sliding_window_view(reach, 2 * LIMITER_REACH + 1).min(axis=1)
+    window = np.hanning(2 * LIMITER_REACH + 1)[1:-1]
+    smooth = np.convolve(np.pad(lowest, LIMITER_REACH - 1, mode="edge"), window / window.sum(), "valid")
+    centres = np.arange(blocks) * LIMITER_BLOCK + LIMITER_BLOCK / 2
     return np.interp(np.arange(len(samples)), centres, smooth).astype(np.float32)

@@ -60,7 +60,7 @@ def speak_sentence(
 ) -> Utterance:
     """Blocking. Raises `AdapterError`; where that is retryable the sentence can be asked for again."""
     take = _Take(synthesizer.provider)
-    with closing(synthesizer.synthesize(_request(sentence, voice, speed, priority))) as events:
+    with closing(synthesizer.synthesize(speech_request(sentence, voice, speed, priority))) as events:
         for event in events:
             take.add(event)
     return _utterance(take, sentence, voice, speed)
@@ -71,7 +71,7 @@ async def speak_sentence_live(
 ) -> Utterance:
     """As `speak_sentence`, on an event loop and ahead of batch work. Cancelling it stops the provider."""
     take = _Take(synthesizer.provider)
-    async with aclosing(synthesizer.stream(_request(sentence, voice, speed, "live"))) as events:
+    async with aclosing(synthesizer.stream(speech_request(sentence, voice, speed, "live"))) as events:
         async for event in events:
             take.add(event)
     return _utterance(take, sentence, voice, speed)
@@ -123,7 +123,8 @@ class _Take:
         return AdapterError(message, provider=self.provider, retryable=False)
 
 
-def _request(sentence: Sentence, voice: Voice, speed: float, priority: Priority) -> SpeechRequest:
+def speech_request(sentence: Sentence, voice: Voice, speed: float, priority: Priority) -> SpeechRequest:
+    """How a provider is asked for a sentence."""
     text = sentence.said if voice.understands_ipa else markup.plain(sentence.said)
     return SpeechRequest(text, voice.provider_voice, voice.language, round(speed * voice.tempo, 3), priority)
 
@@ -136,11 +137,11 @@ def _utterance(take: _Take, sentence: Sentence, voice: Voice, speed: float) -> U
             "The speech provider sent silence.", provider=take.provider, retryable=True, code="no_audio"
         )
     heard = _faded(loudness.levelled(samples[start:end], voice.gain_db))
-    lead, tail = _silence(sentence.lead_ms), _silence(_tail_ms(sentence, speed))
+    lead, tail = _silence(sentence.lead_ms), _silence(tail_ms(sentence, speed))
     pcm = np.concatenate([lead, np.round(heard * 32767).astype("<i2"), tail])
     moved = sentence.lead_ms - round(start * 1000 / TIMELINE_RATE)
     last = sentence.lead_ms + round(len(heard) * 1000 / TIMELINE_RATE)
-    words = take.words or _guessed(sentence, last - sentence.lead_ms, -moved + sentence.lead_ms)
+    words = take.words or guessed_words(sentence, last - sentence.lead_ms, -moved + sentence.lead_ms)
     return Utterance(
         text=sentence.text,
         pcm=pcm.tobytes(),
@@ -149,7 +150,7 @@ def _utterance(take: _Take, sentence: Sentence, voice: Voice, speed: float) -> U
     )
 
 
-def _tail_ms(sentence: Sentence, speed: float) -> int:
+def tail_ms(sentence: Sentence, speed: float) -> int:
     """A fast reader pauses less; a pause that the author wrote stays as long as it was written."""
     return sentence.tail_ms if sentence.planned else round(sentence.tail_ms / speed)
 
@@ -170,7 +171,7 @@ def _faded(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return faded
 
 
-def _guessed(sentence: Sentence, length_ms: int, start_ms: int) -> list[Word]:
+def guessed_words(sentence: Sentence, length_ms: int, start_ms: int) -> list[Word]:
     """Words timed by their length, for providers that tell no times."""
     texts = markup.plain(sentence.said).split()
     total = sum(len(text) + 1 for text in texts)

@@ -394,10 +394,11 @@ def _goes_on(before: str, marks: str, following: str) -> bool:
         return True
     if set(marks) != {"."} or len(marks) > 1:
         return False
-    return _is_abbreviation(before, opened)
+    return is_abbreviated(before, opened)
 
 
-def _is_abbreviation(before: str, following: str) -> bool:
+def is_abbreviated(before: str, following: str) -> bool:
+    """Whether a stop between these belongs to the word before it."""
     word = _last_word(before)
     if _MARKER.fullmatch(before) or word.lower() in _TITLES:
         return not (word.lower() == "no" and not following[:1].isdigit())
