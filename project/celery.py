@@ -14,7 +14,17 @@ from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")  # noqa: TID251 - Django's own bootstrap
 
-QUEUES = ("speech", "batch.viseme", "batch.mock", "media", "prepare", "webhooks", "maintenance")
+LIVE_QUEUES = ("live.viseme", "live.mock")
+QUEUES = (
+    "speech",
+    "batch.viseme",
+    "batch.mock",
+    *LIVE_QUEUES,
+    "media",
+    "prepare",
+    "webhooks",
+    "maintenance",
+)
 
 app = Celery("parley")
 app.config_from_object("django.conf:settings", namespace="CELERY")

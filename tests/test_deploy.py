@@ -12,7 +12,7 @@ from project.celery import QUEUES
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-OURS = ("speech", "migrate", "web", "render", "general", "avatars", "scheduler")
+OURS = ("speech", "migrate", "web", "live", "render", "general", "avatars", "scheduler")
 
 
 def words(service: str) -> list[str]:
@@ -30,7 +30,7 @@ def test_every_dependency_is_a_service_with_the_condition_it_can_meet():
 
 
 def test_every_queue_has_exactly_one_kind_of_worker():
-    served = [part for name in ("render", "general", "avatars") for part in words(name)]
+    served = [part for name in ("live", "render", "general", "avatars") for part in words(name)]
     queues = [q for i, part in enumerate(served) if part == "-Q" for q in served[i + 1].split(",")]
     assert sorted(queues) == sorted(QUEUES)
 

@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 from functools import partial
+from uuid import uuid4
 
 import redis
 from celery import current_app
@@ -22,7 +23,8 @@ ASSEMBLE = "workers.tasks.clips.assemble"
 PREPARE_AVATAR = "workers.tasks.avatars.prepare"
 DELIVER_DUE = "workers.tasks.webhooks.deliver_due"
 DELIVER = "workers.tasks.webhooks.deliver"
-TASKS = (SPEAK, RENDER_FRAGMENT, ASSEMBLE, PREPARE_AVATAR, DELIVER_DUE, DELIVER)
+RENDER_LIVE = "workers.tasks.live.render"
+TASKS = (SPEAK, RENDER_FRAGMENT, ASSEMBLE, PREPARE_AVATAR, DELIVER_DUE, DELIVER, RENDER_LIVE)
 
 SPEECH_QUEUE = "speech"
 MEDIA_QUEUE = "media"
@@ -66,6 +68,31 @@ def webhooks_due() -> None:
 def deliver_webhook(delivery_id: str) -> None:
     """Make one attempt at a delivery."""
     _after_commit(DELIVER, WEBHOOKS_QUEUE, delivery_id)
+
+
+def live_message(queue: str, request: str) -> tuple[str, str]:
+    """Return (key, message) to push for a live render request.
+
+    A session publishes from its event loop, over a connection that never blocks it, so the message is
+    written here the way Celery's second protocol wants it, instead of by Celery's producer.
+    """
+    task_id = uuid4().hex
+    headers = {"lang": "py", "task": RENDER_LIVE, "id": task_id, "root_id": task_id, "argsrepr": "(...)"}
+    message = {
+        # Plain JSON inside: the sound in it is base64 already.
+        "body": json.dumps([[request], {}, {}]),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers | {"ignore_result": True, "retries": 0, "timelimit": [None, None]},
+        "properties": {
+            "correlation_id": task_id,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "delivery_mode": 1,
+            "delivery_tag": task_id,
+            "priority": 0,
+        },
+    }
+    return _prefixed(queue), json.dumps(message)
 
 
 def waiting(queue: str) -> set[tuple[str, ...]]:

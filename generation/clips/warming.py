@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 def warm(queues: Collection[str]) -> None:
     """Load the renderers of these queues, and the avatars of the shared catalogue."""
     for profile in profiles.profiles():
-        if profile.queue in queues and profiles.is_installed(profile.id):
+        if {profile.queue, profile.live_queue} & set(queues) and profiles.is_installed(profile.id):
             try:
                 _warm(profile.id)
             except (AdapterError, StorageError, Error) as error:

@@ -38,6 +38,8 @@ class Plan:
     s3: S3Front | None = None
     speech_port: int | None = None
     render_workers: int = 1
+    live_workers: int = 2
+    web_processes: int = 2
     env: dict[str, str] = field(default_factory=dict)
 
 
@@ -47,6 +49,9 @@ def plan(home: Home, ports: Ports, given: Mapping[str, str]) -> Plan:
     made.host = _host(given.get("HOST") or LOOPBACK)
     made.tls = _flag(given, "TLS")
     made.render_workers = _number(given, "RENDER_WORKERS", len(os.sched_getaffinity(0)))
+    # Two of each: while one is being started again, the other one goes on.
+    made.live_workers = _number(given, "LIVE_WORKERS", 2)
+    made.web_processes = max(1, _number(given, "WEB_PROCESSES", 2))
     _plan_web(made)
     made.env = {**given, **_common(made)}
     _plan_redis(made)

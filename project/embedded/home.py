@@ -77,6 +77,13 @@ class Home:
         path.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
         return path
 
+    def socket(self, name: str) -> Path:
+        """Where a part may put a socket of its own; the path of a socket may have 107 bytes at most."""
+        inside = self.run / f"{name}.sock"
+        if len(str(inside).encode()) <= 107:
+            return inside
+        raise StackError(f"PARLEY_HOME is too long for a socket in it: {self.path}")
+
     def write(self, path: Path, text: str) -> Path:
         """Put a private file in its place, whole or not at all."""
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:

@@ -12,7 +12,7 @@ HEAD_BYTES = 4096
 
 
 def http(
-    port: int,
+    where: int | Path,
     path: str,
     *,
     statuses: set[int],
@@ -20,7 +20,7 @@ def http(
     host: str = "127.0.0.1",
     bearer: str | None = None,
 ) -> Probe:
-    """Ready once this path answers with one of these statuses."""
+    """Ready once this path answers with one of these statuses, on a port or on a socket of this machine."""
     context = None
     if tls:
         # We ask our own child over loopback: whether it answers is all we want to know.
@@ -31,7 +31,7 @@ def http(
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n"
 
     async def probe() -> bool:
-        head = await _exchange(host, port, request.encode(), context)
+        head = await _exchange(host, where, request.encode(), context)
         parts = head.split(b" ", 2)
         return (
             head.startswith(b"HTTP/1.")
@@ -62,11 +62,14 @@ def file(path: Path) -> Probe:
     return probe
 
 
-async def _exchange(host: str, port: int, request: bytes, context: ssl.SSLContext | None) -> bytes:
+async def _exchange(host: str, where: int | Path, request: bytes, context: ssl.SSLContext | None) -> bytes:
     """Send a request and return the beginning of the answer; empty when there was none."""
     with suppress(OSError, EOFError, TimeoutError):
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            reader, writer = await asyncio.open_connection(host, port, ssl=context)
+            if isinstance(where, Path):
+                reader, writer = await asyncio.open_unix_connection(where)
+            else:
+                reader, writer = await asyncio.open_connection(host, where, ssl=context)
             try:
                 writer.write(request)
                 return await _head(reader)

@@ -60,7 +60,7 @@ def command(home: Home, ports: Ports, secrets: dict[str, str], front: S3Front) -
         "volume.minFreeSpace": MIN_FREE_SPACE,
         "filer": "true",
         "filer.exposeDirectoryData": "false",
-        "filer.localSocket": _socket(home, "filer"),
+        "filer.localSocket": home.socket("filer"),
         "s3": "true",
         "s3.config": folder / "identities.json",
         "s3.ip.bind": front.host,
@@ -69,7 +69,7 @@ def command(home: Home, ports: Ports, secrets: dict[str, str], front: S3Front) -
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
         "s3.iam": "false",
-        "s3.localSocket": _socket(home, "s3"),
+        "s3.localSocket": home.socket("s3"),
     }
     for name in INNER_PORTS:
         part, _, kind = name.partition(".")
@@ -120,11 +120,3 @@ def _security(secrets: dict[str, str], ca: Path, certificate: Path, key: Path) -
 
 def _toml(value: object) -> str:
     return json.dumps(str(value))  # a TOML basic string
-
-
-def _socket(home: Home, part: str) -> Path:
-    """A socket in our own folder; the path of a socket may have 107 bytes at most."""
-    inside = home.run / f"{part}.sock"
-    if len(str(inside).encode()) <= 107:
-        return inside
-    raise StackError(f"PARLEY_HOME is too long for a socket in it: {home.path}")

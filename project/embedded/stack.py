@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 from project.embedded import probes, seaweed, valkey
 from project.embedded.environment import LOOPBACK, Plan, loopback_of
@@ -16,6 +17,7 @@ NAMES = (
     "migrate",
     "prepare",
     "web",
+    "live",
     "render",
     "general",
     "avatars",
@@ -23,6 +25,7 @@ NAMES = (
 )
 GENERAL_QUEUES = "speech,media,webhooks,maintenance"
 RENDER_QUEUES = "batch.viseme,batch.mock"
+LIVE_QUEUES = "live.viseme,live.mock"
 GENERAL_THREADS = 6
 # One thread per render worker: there is one worker per core, and more threads only get in each
 # other's way.
@@ -41,7 +44,8 @@ def parts(plan: Plan, wanted: tuple[str, ...] = NAMES) -> list[Part]:
     made += [
         _migrate(),
         _prepare(plan),
-        _web(plan),
+        *_web(plan),
+        *_live(plan),
         *_render(plan),
         _general(plan),
         _avatars(plan),
@@ -119,55 +123,63 @@ def _prepare(plan: Plan) -> Part:
     )
 
 
-def _web(plan: Plan) -> Part:
-    command = [
-        sys.executable,
-        "-m",
-        "daphne",
-        "-v",
-        "0",
-        "--no-server-name",
-        "--application-close-timeout",
-        "3",
-    ]
-    fds: tuple[int, ...] = ()
-    if plan.certificate is not None:
-        certificate, key = plan.certificate
-        command += ["-e", _tls_endpoint(plan, certificate, key)]
+def _web(plan: Plan) -> list[Part]:
+    """Web processes that share one listening socket: each may die and come back alone."""
+    # The supervisor listens, so that callers wait instead of being refused while no process is there.
+    listening = plan.ports.listen("web").fileno()
+    if plan.certificate is None:
+        endpoint = ["--fd", str(listening)]
     else:
-        # The supervisor listens, so that callers wait instead of being refused while this part restarts.
-        listening = plan.ports.listen("web")
-        fds = (listening.fileno(),)
-        command += ["--fd", str(fds[0])]
+        certificate, key = plan.certificate
+        told = {"fileno": listening, "certificate": str(certificate), "key": str(key)}
+        endpoint = ["-e", f"tlsfd:{urlencode(told)}"]
     if plan.given.get("TRUST_PROXY", "0").lower() in ("1", "true"):
-        command.append("--proxy-headers")
+        endpoint.append("--proxy-headers")
+    return [_web_process(plan, f"web{i}", listening, endpoint) for i in range(1, plan.web_processes + 1)]
+
+
+def _web_process(plan: Plan, name: str, listening: int, endpoint: list[str]) -> Part:
+    # Whoever asks the shared port is answered by any of them; this socket tells whether it is this one.
+    own = plan.home.socket(name)
+    command = [
+        *(sys.executable, "-m", "project.server", "-v", "0", "--no-server-name"),
+        *("--application-close-timeout", "3", "-e", f"unix:{_escaped(own)}:mode=600", *endpoint),
+        "project.asgi:application",
+    ]
     return Part(
-        "web",
-        [*command, "project.asgi:application"],
+        name,
+        command,
         cwd=ROOT,
         needs=("migrate", "valkey"),
-        probe=probes.http(plan.port, "/livez", statuses={200}, tls=plan.tls, host=loopback_of(plan.host)),
-        pass_fds=fds,
+        probe=probes.http(own, "/livez", statuses={200}),
+        before=_removing([own]),
+        pass_fds=(listening,),
     )
 
 
-def _tls_endpoint(plan: Plan, certificate: Path, key: Path) -> str:
-    escaped = [
-        str(value).replace("\\", "\\\\").replace(":", "\\:") for value in (plan.host, key, certificate)
+def _escaped(path: Path) -> str:
+    """A path inside a description of an endpoint, where a colon parts the arguments."""
+    return str(path).replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _live(plan: Plan) -> list[Part]:
+    """Render workers of live sessions; they go before everything that can wait."""
+    return [
+        _worker(plan, f"live{i}", ["-P", "solo", "-Q", LIVE_QUEUES], nice=0, env=ONE_THREAD)
+        for i in range(1, plan.live_workers + 1)
     ]
-    return f"ssl:port={plan.port}:interface={escaped[0]}:privateKey={escaped[1]}:certKey={escaped[2]}"
 
 
 def _render(plan: Plan) -> list[Part]:
     return [
-        _worker(plan, f"render{i}", ["-P", "solo", "-Q", RENDER_QUEUES], nice=10, env=ONE_THREAD)
+        _worker(plan, f"render{i}", ["-P", "solo", "-Q", RENDER_QUEUES], nice=15, env=ONE_THREAD)
         for i in range(1, plan.render_workers + 1)
     ]
 
 
 def _general(plan: Plan) -> Part:
     return _worker(
-        plan, "general", ["-P", "threads", "-c", str(GENERAL_THREADS), "-Q", GENERAL_QUEUES], nice=5
+        plan, "general", ["-P", "threads", "-c", str(GENERAL_THREADS), "-Q", GENERAL_QUEUES], nice=8
     )
 
 

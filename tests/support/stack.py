@@ -135,10 +135,15 @@ class EmbeddedStack:
         return {"ready": False, "parts": {}}
 
     def pid(self, part: str) -> int:
-        """The process of a part, such as "valkey", "storage", "web", "render1", "general"."""
-        pid = self.status()["parts"][part]["pid"]
+        """The process of a part, such as "valkey", "storage", "web2", "render1", "general"."""
+        pid = self._state(part)["pid"]
         assert pid is not None, f"{part} is not running"
         return int(pid)
+
+    def _state(self, part: str) -> dict[str, Any]:
+        """What the status file says of a part; of several alike ("web"), the first."""
+        parts = self.status()["parts"]
+        return dict(parts[part] if part in parts else parts[f"{part}1"])
 
     def pids(self) -> dict[str, int]:
         return {name: state["pid"] for name, state in self.status()["parts"].items() if state["pid"]}
@@ -223,7 +228,7 @@ class EmbeddedStack:
         return pid
 
     def restarts(self, part: str) -> int:
-        return int(self.status()["parts"][part]["restarts"])
+        return int(self._state(part)["restarts"])
 
     def wait_healthy(self, seconds: float = 60.0) -> None:
         """Wait until every part is ready."""
@@ -233,7 +238,7 @@ class EmbeddedStack:
         """Wait until a part that was killed is ready again as another process."""
 
         def again() -> bool:
-            state = self.status()["parts"][part]
+            state = self._state(part)
             return bool(state["state"] == "ready" and state["pid"] != old_pid)
 
         self.wait_until(again, f"{part} is ready again", seconds)

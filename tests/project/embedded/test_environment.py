@@ -29,7 +29,10 @@ def test_by_default_everything_is_ours_and_on_loopback(home: Home, ports: Ports)
             "speech",
             "migrate",
             "prepare",
-            "web",
+            "web1",
+            "web2",
+            "live1",
+            "live2",
             "render1",
             "render2",
             "general",
@@ -118,8 +121,8 @@ def test_https_comes_with_a_certificate_that_is_kept(home: Home, ports: Ports) -
     assert {str(name.value) for name in names.value} == {"localhost", "127.0.0.1"}
     assert _plan(home, ports, TLS="1").certificate == made.certificate
     assert made.certificate[0].read_bytes() == first
-    web = next(part for part in stack.parts(made) if part.name == "web")
-    assert any(word.startswith("ssl:") for word in web.command)
+    web = next(part for part in stack.parts(made) if part.name == "web1")
+    assert any(word.startswith("tlsfd:") for word in web.command)
 
 
 def test_a_new_name_gets_a_new_certificate(home: Home) -> None:
@@ -131,7 +134,8 @@ def test_a_new_name_gets_a_new_certificate(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("PORT", "http"), ("PORT", "70000"), ("TLS", "yes"), ("RENDER_WORKERS", "-1")]
+    ("name", "value"),
+    [("PORT", "http"), ("PORT", "70000"), ("TLS", "yes"), ("RENDER_WORKERS", "-1"), ("LIVE_WORKERS", "two")],
 )
 def test_nonsense_is_refused_by_name(home: Home, ports: Ports, name: str, value: str) -> None:
     with pytest.raises(StackError, match=rf"{name} is '{value}'"):

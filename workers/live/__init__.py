@@ -1,0 +1,1 @@
+"""Live rendering from the session's side: requests, replies, slots."""

@@ -1,0 +1,133 @@
+"""What a session and a live render worker say to each other.
+
+A request travels inside a Celery message, as text; a reply through the stream of the process that
+asked, as bytes. Both are a line of JSON and, after it, the bytes that JSON would only inflate.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from workers.adapters.avatar.base import Phone
+
+REPLIES = "live:replies:"
+EPOCH = "live:epoch:"
+TAKEN = "live:taken:"
+DONE = b"done"
+
+
+class WireError(ValueError):
+    """Bytes that are no request or reply of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    """One fragment that a session wants now.
+
+    The same `epoch` and `number` asked again is the same fragment. `incarnation` names one process's
+    time with the session: another one starts its numbers anew. `reply_to` is the stream of replies.
+    `start_frame` is the phase of the avatar's motion. `pcm16k` is s16le mono at 16 kHz of
+    `lookback + frames * 640 + lookahead` samples; `phones` are timed in ms relative to the first
+    frame. `published_at` and `deadline_at` are Unix seconds. `attempt` counts from 1.
+    """
+
+    session: str
+    incarnation: str
+    epoch: int
+    number: int
+    reply_to: str
+    model: str
+    bundle_key: str
+    bundle_sha256: str
+    width: int
+    height: int
+    start_frame: int
+    frames: int
+    pcm16k: bytes
+    lookback: int
+    lookahead: int
+    phones: tuple[Phone, ...]
+    crf: float
+    published_at: float
+    deadline_at: float
+    attempt: int = 1
+    background_key: str = ""
+
+    @property
+    def taken_key(self) -> str:
+        """Where a worker says that it is at it, or done."""
+        return f"{TAKEN}{self.session}:{self.incarnation}:{self.epoch}:{self.number}"
+
+    @property
+    def epoch_key(self) -> str:
+        """Where the last epoch that is over can be read."""
+        return epoch_key(self.session, self.incarnation)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderReply:
+    """One fragment, or why there is none.
+
+    `data` is an MP4 of `frames` pictures, H.264 alone. `render_ms` is the worker's time from hearing
+    to bytes, `queue_ms` what passed between publishing and pick-up.
+    """
+
+    session: str
+    incarnation: str
+    epoch: int
+    number: int
+    data: bytes
+    frames: int
+    render_ms: float
+    queue_ms: float
+    worker: str
+    error_code: str = ""
+    retryable: bool = False
+    attempt: int = 1
+
+
+def epoch_key(session: str, incarnation: str) -> str:
+    return f"{EPOCH}{session}:{incarnation}"
+
+
+def dump_request(request: RenderRequest) -> str:
+    """Return a request as text for a message."""
+    head = {name: getattr(request, name) for name in _REQUEST_HEAD}
+    head["phones"] = [(p.symbol, p.start_ms, p.end_ms) for p in request.phones]
+    return f"{json.dumps(head)}\n{base64.b64encode(request.pcm16k).decode('ascii')}"
+
+
+def load_request(text: str) -> RenderRequest:
+    """Read a request. Raises `WireError`."""
+    line, _, sound = text.partition("\n")
+    try:
+        head = json.loads(line)
+        head["phones"] = tuple(Phone(*phone) for phone in head["phones"])
+        request = RenderRequest(**head, pcm16k=base64.b64decode(sound))
+    except (ValueError, TypeError, KeyError) as error:
+        raise WireError(f"no render request: {error}") from error
+    samples = request.lookback + request.frames * 640 + request.lookahead
+    if request.frames < 1 or len(request.pcm16k) != samples * 2:
+        raise WireError(f"{len(request.pcm16k)} bytes of sound for {request.frames} frames")
+    return request
+
+
+def dump_reply(reply: RenderReply) -> dict[Any, Any]:
+    """Return the fields of a stream entry."""
+    head = asdict(reply)
+    data = head.pop("data")
+    return {b"head": json.dumps(head).encode(), b"data": data}
+
+
+def load_reply(entry: dict[bytes, Any]) -> RenderReply:
+    """Read a stream entry. Raises `WireError`."""
+    try:
+        return RenderReply(**json.loads(entry[b"head"]), data=bytes(entry[b"data"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise WireError(f"no render reply: {error}") from error
+
+
+_REQUEST_HEAD = [f.name for f in fields(RenderRequest) if f.name not in ("pcm16k", "phones")]
