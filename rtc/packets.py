@@ -56,6 +56,8 @@ def _video(container: InputContainer) -> VideoStream:
     video = next(iter(container.streams.video), None)
     if video is None or video.codec_context.name != "h264":
         raise MediaMalformed("the fragment holds no H.264")
+    if video.codec_context.has_b_frames:
+        raise MediaMalformed("the pictures of the fragment are not in the order in which they are shown")
     return video
 
 
