@@ -1,7 +1,8 @@
 """The client: one streamed request per answer over connections that stay open, and its deadlines."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ MAX_ERROR_BYTES = 16 * 1024
 KEEPALIVE_SECONDS = 300.0
 MAX_CONNECTIONS = 64
 CHARACTERS_PER_TOKEN = 16
+DRAIN_SECONDS = 0.05
 _NEW_LIMIT_FIELD = "max_completion_tokens"
 
 
@@ -111,13 +113,15 @@ class OpenAICompatible:
         try:
             async with self._client.stream("POST", "chat/completions", json=body) as response:
                 await self._check(response)
-                async for data in response.aiter_bytes():
+                incoming = response.aiter_bytes()
+                async for data in incoming:
                     if text := reader.feed(data):
                         yield text
                     if reader.ended:
                         break
                 if text := reader.finish():
                     yield text
+                await _drain(incoming)
         except httpx.HTTPError as exc:
             raise judged(exc, self.provider, who=WHO) from exc
         if reader.finish_reason == "content_filter":
@@ -192,6 +196,14 @@ def _pause_or_raise(exc: AdapterError, attempt: int, left: float, *, delivered: 
     if delivered or not exc.retryable or attempt == ATTEMPTS or pause >= left:
         raise exc
     return pause
+
+
+async def _drain(incoming: AsyncIterator[bytes]) -> None:
+    """Read to the end of the body, so that the next turn can use the connection; no server is waited for."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in incoming:
+                pass
 
 
 async def _ahead(response: httpx.Response) -> bytes:
