@@ -15,6 +15,7 @@ from workers.live import wire
 from workers.live.broker import broker
 from workers.live.wire import RenderReply, RenderRequest
 from workers.rendering.fragment import render_fragment
+from workers.rendering.live import stage
 
 STREAM_LENGTH = 64  # replies that a process may leave unread: more than it ever has in flight
 STREAM_SECONDS = 60  # a process that is gone reads no more
@@ -104,6 +105,7 @@ def _draw(request: RenderRequest) -> bytes:
         width=request.width,
         height=request.height,
         crf=request.crf,
+        canvas=stage(request.width, request.height),
         check=_watch(request),
     ).data
 

@@ -22,7 +22,7 @@ AVATARS = "avatars/"
 # Prefixes whose objects belong to a row; an object without its row is an orphan.
 OWNED = (CLIPS, UPLOADS, AVATARS)
 
-AVATAR_FILES = ("bundle.bin", "idle.mp4", "preview.jpg", "portrait.png")
+AVATAR_FILES = ("bundle.bin", "idle.mp4", "idle_low.mp4", "preview.jpg", "portrait.png")
 RESULT_FILES = ("video.mp4", "poster.jpg", "captions.srt", "captions.vtt")
 
 
@@ -87,6 +87,16 @@ def avatar_file(avatar_id: str, version: int, name: str) -> str:
     'avatars/avt_1/v0003/idle.mp4'
     """
     return avatar_version(avatar_id, version) + _safe(name)
+
+
+def idle_low(idle_key: str) -> str:
+    """The lower rendition beside an idle loop. Avatars of earlier versions have none.
+
+    >>> idle_low("avatars/avt_1/v0003/idle.mp4")
+    'avatars/avt_1/v0003/idle_low.mp4'
+    """
+    folder, _, _ = idle_key.rpartition("/")
+    return f"{folder}/idle_low.mp4"
 
 
 def clip(clip_id: str) -> str:

@@ -28,7 +28,7 @@ from storage.errors import StorageError
 from workers.adapters import registry
 from workers.adapters.avatar.base import Box, Footage, PreparedAvatar, Source, Still
 from workers.adapters.errors import AdapterError, PreparationError
-from workers.rendering.encode import encode_idle
+from workers.rendering.live import encode_idle_loops
 
 RENEW_EVERY_FRAMES = 25
 RENEW_SECONDS = 15.0
@@ -138,8 +138,9 @@ def _store(claim: Claim, prepared: PreparedAvatar) -> dict[str, Any]:
     store.put_bytes(names["bundle.bin"], prepared.bundle, "application/octet-stream")
     store.put_bytes(names["preview.jpg"], _jpeg(prepared.preview, PREVIEW_SIDE), "image/jpeg")
     store.put_bytes(names["portrait.png"], _png(prepared.preview), "image/png")
-    idle = encode_idle(_renewing(claim, prepared), width=prepared.width, height=prepared.height)
+    idle, low = encode_idle_loops(_renewing(claim, prepared), width=prepared.width, height=prepared.height)
     store.put_bytes(names["idle.mp4"], idle.data, "video/mp4")
+    store.put_bytes(names["idle_low.mp4"], low.data, "video/mp4")
     return {
         "bundle_key": names["bundle.bin"],
         "bundle_sha256": hashlib.sha256(prepared.bundle).hexdigest(),

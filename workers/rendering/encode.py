@@ -23,6 +23,11 @@ from workers.rendering.boxes import box
 from workers.rendering.movie import FILE_TYPE, FPS, FRAME_TICKS, VIDEO_TIMESCALE, Track, avc_entry, movie
 
 CRF = 23
+LOW_CRF = CRF + 8  # the lower rendition, for receivers with little bandwidth
+# Every fifth picture of an idle loop stands alone. That alone takes most of its bits, and gives it at
+# 23 a quality (50 dB) that speech does not have; at 28 both look alike. docs/rendering-live.md.
+IDLE_CRF = CRF + 5
+IDLE_LOW_CRF = IDLE_CRF + 8
 PRESET = "veryfast"
 KEYINT = 250
 IDLE_KEYINT = 5  # an IDR frame every 200 ms, where playout may enter the loop
@@ -141,7 +146,7 @@ def encode_idle(
     *,
     width: int,
     height: int,
-    crf: float = CRF,
+    crf: float = IDLE_CRF,
     preset: str = PRESET,
     keyint: int = IDLE_KEYINT,
     threads: int = 1,
