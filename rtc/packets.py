@@ -11,7 +11,6 @@ from av.video.stream import VideoStream
 
 from rtc.frames import AccessUnit, IdleLoop
 
-
 # FFmpeg would decode the first picture to learn what the headers say, at two thirds of the cost.
 LOOK_ONLY = {"skip_frame": "all"}
 
