@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from workers.adapters.avatar.base import IDLE_FRAMES, Phone
 
 if TYPE_CHECKING:
-    from workers.adapters.llm.base import LanguageModel
-
     from rtc.frames import Position, Segment
+    from workers.adapters.llm.base import LanguageModel
     from workers.adapters.stt.base import Recognizer
     from workers.adapters.tts.base import Synthesizer
     from workers.speech.voices import Voice

@@ -40,12 +40,13 @@ class Part:
     """More of an utterance. `pcm` is 48 kHz mono s16le and follows what came before.
 
     Times are in ms from the utterance's first sample. `phones` are new ones; `words` are all words
-    known by now, as a reader sees them.
+    known by now, as a reader sees them. `pause_ms` of the last part's sound are the silence behind it.
     """
 
     pcm: bytes = b""
     phones: tuple[Phone, ...] = ()
     words: tuple[Word, ...] = ()
+    pause_ms: int = 0
 
 
 async def speak_sentence_parts(
@@ -92,14 +93,16 @@ class SentenceStream:
         heard = self._edges.finish(_samples(held))
         if not self._sent and not len(heard):
             raise self._error("The speech provider sent no sound.", retryable=True, code="no_audio")
-        pause = TIMELINE_RATE * tail_ms(self._sentence, self._speed) // 1000 - self._edges.passed_silence
-        part = self._part(_pcm(heard) + bytes(2 * max(pause, 0)))
-        if self._words:
-            return part
+        silence = self._edges.passed_silence
+        pause = max(TIMELINE_RATE * tail_ms(self._sentence, self._speed) // 1000, silence)
+        part = self._part(_pcm(heard) + bytes(2 * (pause - silence)))
+        words = () if self._words else self._guessed()
+        return Part(part.pcm, part.phones, part.words or words, _ms(pause))
+
+    def _guessed(self) -> tuple[Word, ...]:
         length_ms = _ms(self._edges.heard - self._edges.passed_silence)
         guessed = guessed_words(self._sentence, length_ms, 0)
-        words = spans.shown_words(self._sentence.spans, guessed)
-        return Part(part.pcm, part.phones, tuple(_later(words, self._sentence.lead_ms)))
+        return tuple(_later(spans.shown_words(self._sentence.spans, guessed), self._sentence.lead_ms))
 
     def _resampled(self, chunk: PcmChunk) -> bytes:
         if self._resampler is None:

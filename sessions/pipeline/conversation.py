@@ -1,0 +1,260 @@
+"""A session's conversation: who says what, and who is interrupted by whom.
+
+Everything that is heard of the avatar is a `Reply`; there is at most one. Whatever begins a new turn
+first takes the floor from it: the epoch grows before anything else happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from project.errors import Conflict, InvalidInput
+from sessions.pipeline import apology
+from sessions.pipeline.faults import Fault
+from sessions.pipeline.history import History
+from sessions.pipeline.pace import Pace
+from sessions.pipeline.phases import Phases
+from sessions.pipeline.ports import Phase, Setup, Source, Stage, TurnRecord
+from sessions.pipeline.reply import Reply, Scene
+from sessions.pipeline.respond import answer
+from sessions.pipeline.track import FRAME_MS
+from sessions.pipeline.transcribe import recognised
+from workers.profiles import load_profile
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """What an interruption met: the avatar's turn, None when it had none, and what was heard of it."""
+
+    turn: int | None
+    heard_text: str
+
+
+class Conversation:
+    """Implements `rtc.playout.PlayoutListener` for the speech of its session."""
+
+    def __init__(self, setup: Setup, stage: Stage) -> None:
+        self._setup, self._stage = setup, stage
+        self._history = History(setup.persona, setup.past)
+        phases = Phases(stage.phase_changed)
+        self._scene = Scene(setup, stage, load_profile(setup.avatar.model), phases, Pace())
+        self._turn = setup.next_turn
+        self._reply: Reply | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._started = self._closed = False
+
+    @property
+    def phase(self) -> Phase:
+        return self._scene.phases.phase
+
+    async def start(self) -> None:
+        """Somebody is there: greet, once. Returns at once."""
+        if self._started or self._closed:
+            return
+        self._started = True
+        greeting = self._setup.persona.greeting.strip()
+        if greeting and not self._setup.past and self._reply is None:
+            self._speak_text(greeting, "say")
+        if self._setup.failure == "spoken":
+            self._spawn(self._prepare_apology())
+
+    async def ask(self, *, text: str | None = None, pcm48k: bytes | None = None) -> int:
+        """Take a turn of the user's, written or recorded (48 kHz mono s16le).
+
+        Returns the number of the avatar's turn that answers it; the user's own is the one before.
+        Raises `InvalidInput` and `Conflict`.
+        """
+        self._check(text, pcm48k)
+        with self._scene.phases.together():
+            self._cut()
+            if text is not None:
+                self._take_user_turn(text.strip(), "text")
+                return self._respond("text")
+            number = self._number()
+            reply = self._begin("upload")
+        self._perform(reply, reply.tell(self._recorded(reply, number, pcm48k or b"")))
+        return reply.turn
+
+    async def say(self, *, text: str | None = None, pcm48k: bytes | None = None) -> int:
+        """Have the avatar say a text word for word, or let given sound drive it; returns its turn.
+
+        Raises `InvalidInput` and `Conflict`.
+        """
+        self._check(text, pcm48k)
+        with self._scene.phases.together():
+            self._cut()
+            if text is not None:
+                return self._speak_text(text.strip(), "say").turn
+            reply = self._begin("upload")
+        self._perform(reply, reply.play(pcm48k or b""))
+        return reply.turn
+
+    async def interrupt(self) -> Interrupted:
+        """Silence the avatar. The next frame is of the idle loop; providers are closed behind it."""
+        return self._cut()
+
+    async def close(self) -> None:
+        """End the conversation and wait for everything that it began."""
+        self._closed = True
+        self._cut()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- Turns ---------------------------------------------------------------------------------
+
+    def _check(self, text: str | None, pcm48k: bytes | None) -> None:
+        if self._closed:
+            raise Conflict("The session has ended.", code="session_not_active")
+        if (text is None) == (pcm48k is None):
+            raise InvalidInput("Give either text or sound.", code="text_or_sound")
+        if text is not None and not text.strip():
+            raise InvalidInput("There is no text.", code="text_empty")
+        if text is not None and len(text) > self._setup.limits.text_characters:
+            raise InvalidInput("The text is too long.", code="text_too_long")
+        if pcm48k is not None and (not pcm48k or len(pcm48k) % 2):
+            raise InvalidInput("This is no 16-bit sound.", code="sound_invalid")
+
+    def _number(self) -> int:
+        number, self._turn = self._turn, self._turn + 1
+        return number
+
+    def _take_user_turn(
+        self,
+        text: str,
+        source: Source,
+        *,
+        number: int | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+    ) -> None:
+        number = self._number() if number is None else number
+        now_ms = self._stage.frame() * FRAME_MS
+        record = TurnRecord(
+            number=number,
+            who="user",
+            source=source,
+            status="done",
+            text=text,
+            heard_text=text,
+            start_ms=now_ms if start_ms is None else start_ms,
+            end_ms=now_ms if end_ms is None else end_ms,
+        )
+        self._history.add("user", text)
+        self._stage.emit({"type": "transcript.final", "turn": number, "text": text})
+        self._stage.journal.save(record)
+
+    def _respond(self, source: Source) -> int:
+        """Let the language model answer what was said last."""
+        reply = self._begin(source)
+        self._perform(reply, reply.tell(self._answer(reply)))
+        return reply.turn
+
+    def _speak_text(self, text: str, source: Source) -> Reply:
+        reply = self._begin(source)
+        self._perform(reply, reply.tell(_verbatim(text)))
+        return reply
+
+    def _answer(self, reply: Reply) -> AsyncGenerator[str, None]:
+        setup = self._setup
+        return answer(
+            setup.language_model, self._history.messages(), setup.persona, setup.limits, reply.measures
+        )
+
+    async def _recorded(self, reply: Reply, number: int, pcm48k: bytes) -> AsyncGenerator[str, None]:
+        """The answer to a recorded turn, which has to be recognised first."""
+        setup = self._setup
+        text = await recognised(setup.recognizer, pcm48k, setup.persona.language, setup.limits)
+        self._take_user_turn(text, "upload", number=number)
+        async with aclosing(self._answer(reply)) as answered:
+            async for piece in answered:
+                yield piece
+
+    def _begin(self, source: Source) -> Reply:
+        reply = Reply(self._scene, self._number(), source, self._stage.playout.epoch, self._finished)
+        self._reply = reply
+        self._scene.phases.avatar(thinks=True)
+        return reply
+
+    def _perform(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
+        reply.task = self._spawn(self._guarded(reply, work))
+
+    async def _guarded(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:  # noqa: BLE001 - a mistake of ours ends this reply, not the session
+            _log.exception("A reply of session %s failed", self._setup.session_id)
+            if not reply.over:
+                reply.fail(Fault("internal", "internal_error", "The answer failed."))
+                self._drop(reply)
+
+    def _finished(self, reply: Reply) -> None:
+        self._history.add("avatar", reply.heard_text)
+        if self._reply is reply:
+            self._reply = None
+            self._scene.phases.avatar()
+
+    def _cut(self) -> Interrupted:
+        """Take the floor from the avatar, if it has it."""
+        epoch = self._stage.playout.epoch
+        self._stage.playout.interrupt()
+        reply = self._reply
+        if reply is None:
+            return Interrupted(None, "")
+        heard = reply.cut()
+        self._stage.cancel_renders(epoch)
+        return Interrupted(reply.turn, heard)
+
+    def _drop(self, reply: Reply) -> None:
+        if self._reply is reply:
+            self._cut()
+
+    # --- Playout -------------------------------------------------------------------------------
+
+    def started(self, epoch: int, utterance: int, frame: int) -> None:
+        if (reply := self._of(epoch)) is not None:
+            reply.started(utterance, frame)
+
+    def ended(self, epoch: int, utterance: int, frame: int, samples: int, *, interrupted: bool) -> None:  # noqa: ARG002
+        if (reply := self._of(epoch)) is not None:
+            reply.ended(frame, samples)
+
+    def underrun(self, epoch: int, utterance: int, frame: int) -> None:  # noqa: ARG002
+        if (reply := self._of(epoch)) is not None:
+            reply.underrun(frame)
+
+    def resumed(self, epoch: int, utterance: int, frame: int) -> None:  # noqa: ARG002
+        if (reply := self._of(epoch)) is not None:
+            reply.resumed(frame, self._stage.playout.position().samples)
+
+    def run(self, run: Any) -> None:
+        """What was presented concerns the recorder alone."""
+
+    def _of(self, epoch: int) -> Reply | None:
+        reply = self._reply
+        return reply if reply is not None and reply.epoch == epoch and not reply.over else None
+
+    # --- Tasks ---------------------------------------------------------------------------------
+
+    async def _prepare_apology(self) -> None:
+        setup = self._setup
+        text = apology.apology(setup.persona.apology, setup.voice.language)
+        await apology.prepare(text, setup.voice, setup.synthesizer)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _verbatim(text: str) -> AsyncGenerator[str, None]:
+    yield text
