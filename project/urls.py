@@ -7,6 +7,7 @@ API = [
     path("", include("project.api.accounts.urls")),
     path("", include("project.webhooks.urls")),
     path("", include("generation.api.urls")),
+    path("", include("sessions.api.urls")),
 ]
 
 urlpatterns = [
@@ -16,6 +17,7 @@ urlpatterns = [
     path("", include("project.health.urls")),
     path("", include("project.web.urls")),
     path("", include("generation.studio.urls")),
+    path("", include("sessions.pages.urls")),
 ]
 
 handler400 = "project.api.handlers.bad_request"
