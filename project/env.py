@@ -37,6 +37,17 @@ def env_int(name: str, default: int, *, minimum: int = 0) -> int:
     return value
 
 
+def env_range(name: str) -> tuple[int, int] | None:
+    """Read ports such as `40000-40999`; None where nothing is set."""
+    raw = env_str(name)
+    if not raw:
+        return None
+    first, _, last = raw.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65_536):
+        raise ImproperlyConfigured(f"{name} is {raw!r}; two ports such as 40000-40999 are needed")
+    return int(first), int(last)
+
+
 def env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in env_str(name, default).split(",") if part.strip()]
 

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from project.env import database, env_bool, env_int, env_list, env_str
+from project.env import database, env_bool, env_int, env_list, env_range, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PARLEY_HOME = Path(env_str("PARLEY_HOME", str(BASE_DIR / ".parley"))).resolve()
@@ -197,6 +197,9 @@ STUN_URLS = env_list("STUN_URLS")
 TURN_URLS = env_list("TURN_URLS")
 TURN_SECRET = env_str("TURN_SECRET")
 TURN_CREDENTIAL_SECONDS = env_int("TURN_CREDENTIAL_SECONDS", 7200, minimum=60)
+# The address that browsers reach us at where it is none of this host's own, and UDP ports to use.
+RTC_ADDRESS = env_str("RTC_ADDRESS")
+RTC_PORTS = env_range("RTC_PORTS")
 
 # Any OpenAI-compatible endpoint; without one, personas answer from their own knowledge.
 LLM_BASE_URL = env_str("LLM_BASE_URL")

@@ -118,6 +118,9 @@ class Session(models.Model):
     last_seen_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     erased_at = models.DateTimeField(null=True)
+    swept_at = models.DateTimeField(null=True, help_text="When objects of an erased one were looked for again")
+        null=True, help_text="When its objects were looked for once more"
+    )
     # -- who hosts it
     host = models.CharField(max_length=80, blank=True)
     host_lease_until = models.DateTimeField(null=True)

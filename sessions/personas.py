@@ -1,16 +1,23 @@
 """Personas: how an avatar behaves in a session."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.text import slugify
 
+from generation import voices
 from generation.avatars.models import Avatar
 from project.accounts.models import User
-from project.errors import NotFound
+from project.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from project.ids import new_id
 from sessions.models import Persona
 
 # Who answers where neither the caller nor the avatar's metadata names somebody.
 DEFAULT = "support"
+MAX_PERSONAS = 200
 
 
 def visible_to(user: User) -> QuerySet[Persona]:
@@ -30,6 +37,67 @@ def persona_get(user: User, reference: str) -> Persona:
     if found is None:
         raise NotFound("There is no such persona.", code="persona_not_found")
     return found
+
+
+def persona_list(user: User, *, query: str = "") -> QuerySet[Persona]:
+    personas = Persona.objects.filter(Q(owner=None) | Q(owner=user), archived_at=None)
+    return personas.filter(name__icontains=query) if query else personas
+
+
+def changeable_by(user: User, persona: Persona) -> Persona:
+    """Return the persona if this user may change it. Raises `NotAllowed`."""
+    if persona.owner_id != user.pk and not user.is_staff:
+        raise NotAllowed("Only staff accounts change what everybody uses.", code="persona_shared")
+    return persona
+
+
+def persona_create(owner: User, *, slug: str = "", **fields: Any) -> Persona:
+    """Make a persona of one's own. Raises `InvalidInput` or `Conflict`. Called in a transaction."""
+    _check_voice(fields)
+    User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+    if Persona.objects.filter(owner=owner, archived_at=None).count() >= MAX_PERSONAS:
+        raise Conflict(f"An account has at most {MAX_PERSONAS} personas.", code="too_many_personas")
+    persona = Persona(id=new_id("psn"), owner=owner, **fields)
+    persona.slug = slug or _free_slug(persona)
+    return _saved(persona)
+
+
+def persona_update(persona: Persona, changes: Mapping[str, Any]) -> Persona:
+    """Change some fields. Raises `InvalidInput`."""
+    _check_voice(changes)
+    for name, value in changes.items():
+        setattr(persona, name, value)
+    return _saved(persona)
+
+
+def persona_archive(persona: Persona) -> None:
+    """Take a persona out of use; its slug becomes free, and sessions keep what they began with."""
+    Persona.objects.filter(pk=persona.pk, archived_at=None).update(
+        archived_at=timezone.now(), slug=persona.pk.replace("_", "-")
+    )
+
+
+def _saved(persona: Persona) -> Persona:
+    try:
+        with transaction.atomic():
+            persona.save()
+    except IntegrityError as error:
+        raise InvalidInput(
+            f"The slug {persona.slug!r} is taken.", code="slug_taken", pointer="/slug"
+        ) from error
+    return persona
+
+
+def _free_slug(persona: Persona) -> str:
+    """A slug from the name, made unique by the end of the id where it is taken."""
+    slug = slugify(persona.name)[:60] or "persona"
+    return f"{slug}-{persona.pk[-8:]}" if Persona.objects.filter(slug=slug).exists() else slug
+
+
+def _check_voice(fields: Mapping[str, Any]) -> None:
+    voice = fields.get("voice")
+    if voice and voices.find(voice) is None:
+        raise InvalidInput(f"There is no voice {voice!r}.", code="voice_not_found", pointer="/voice")
 
 
 def default_for(user: User, avatar: Avatar) -> Persona | None:

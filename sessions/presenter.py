@@ -51,21 +51,21 @@ def session(row: Session) -> dict[str, Any]:
     }
 
 
-def access(row: Session) -> dict[str, Any]:
-    """What opens a session: told once, to whoever made it."""
-    token = tokens.make(row.pk)
+def access(session_id: str, max_duration_seconds: int) -> dict[str, Any]:
+    """What opens a session: told to whoever made it, and to nobody later."""
+    token = tokens.make(session_id)
     return {
         "client_token": token,
-        "ws_url": ws_url(row.pk),
-        "join_url": f"{settings.PUBLIC_URL}/live/{row.pk}#{token}",
-        "ice_servers": ice.servers(row.pk),
-        "limits": limits(row),
+        "ws_url": ws_url(session_id),
+        "join_url": f"{settings.PUBLIC_URL}/live/{session_id}#{token}",
+        "ice_servers": ice.servers(session_id),
+        "limits": limits(max_duration_seconds),
     }
 
 
-def limits(row: Session) -> dict[str, int]:
+def limits(max_duration_seconds: int) -> dict[str, int]:
     return {
-        "max_duration_seconds": row.max_duration_seconds,
+        "max_duration_seconds": max_duration_seconds,
         "warning_seconds": settings.LIVE_WARNING_SECONDS,
         "idle_timeout_seconds": settings.LIVE_IDLE_TIMEOUT_SECONDS,
         "connect_timeout_seconds": settings.LIVE_CONNECT_TIMEOUT_SECONDS,

@@ -1,12 +1,16 @@
 """The cast of the session tests: Alice who owns things, Mallory who does not, and an avatar."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from generation.avatars.models import Avatar
+from generation.uploads.models import Upload
 from project.accounts.models import Role, User
+from storage import keys
 from tests.support.clips import Broker, ready_avatar
 from tests.support.objects import MemoryStore
 from workers import dispatch
@@ -55,3 +59,18 @@ def api() -> Callable[[User], APIClient]:
         return client
 
     return signed_in
+
+
+@pytest.fixture
+def upload() -> Callable[..., Upload]:
+    """Make an upload as if somebody had handed it in."""
+
+    def make(owner: User, kind: str = "audio", duration_ms: int = 1500) -> Upload:
+        made = Upload(
+            owner=owner, kind=kind, duration_ms=duration_ms, expires_at=timezone.now() + timedelta(days=1)
+        )
+        made.original_key, made.pcm_key = keys.upload_original(made.pk, "wav"), keys.upload_audio(made.pk)
+        made.save(force_insert=True)
+        return made
+
+    return make

@@ -1,0 +1,121 @@
+"""REST calls of personas."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from project.accounts.permissions import caller
+from project.api.idempotency import idempotent
+from project.api.pagination import NewestFirst
+from project.errors import InvalidInput
+from sessions import personas, presenter
+from sessions.api import schemas
+from sessions.models import Persona
+
+SCOPES = {
+    "GET": "sessions:read",
+    "POST": "sessions:write",
+    "PATCH": "sessions:write",
+    "DELETE": "sessions:write",
+}
+_EXAMPLE = OpenApiExample(
+    "A shop's assistant",
+    value={
+        "name": "Shop assistant",
+        "language": "en",
+        "system_prompt": "You help visitors of a bicycle shop. Answer in two sentences.",
+        "greeting": "Welcome! Which bicycle are you looking for?",
+        "knowledge": "The shop is open from nine to six, Monday to Saturday.\n\nA service costs 60 euros.",
+    },
+    request_only=True,
+)
+_NOT_YOURS = OpenApiResponse(description="`persona_shared`: only staff change what everybody uses")
+
+
+class PersonasView(APIView):
+    required_scopes = SCOPES
+
+    @extend_schema(
+        operation_id="personas_list",
+        summary="List personas: everybody's and your own",
+        parameters=[
+            OpenApiParameter("search", str, description="Part of the name"),
+            OpenApiParameter("limit", int),
+            OpenApiParameter("cursor", str),
+        ],
+        responses=schemas.PersonaPage,
+        tags=["personas"],
+    )
+    def get(self, request: Request) -> Response:
+        rows = personas.persona_list(caller(request), query=request.query_params.get("search", ""))
+        return NewestFirst.answer(request, rows, presenter.persona)
+
+    @extend_schema(
+        operation_id="personas_create",
+        summary="Make a persona of your own",
+        request=schemas.PersonaIn,
+        responses={201: schemas.PersonaOut, 409: OpenApiResponse(description="`too_many_personas`")},
+        examples=[_EXAMPLE],
+        tags=["personas"],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        form = schemas.PersonaIn(data=request.data)
+        form.is_valid(raise_exception=True)
+        persona = personas.persona_create(caller(request), **_fields(form))
+        headers = {"Location": f"/api/v1/personas/{persona.pk}"}
+        return Response(presenter.persona(persona), status=201, headers=headers)
+
+
+class PersonaView(APIView):
+    required_scopes = SCOPES
+
+    @extend_schema(
+        operation_id="personas_get", summary="Show a persona", responses=schemas.PersonaOut, tags=["personas"]
+    )
+    def get(self, request: Request, persona_id: str) -> Response:
+        return Response(presenter.persona(personas.persona_get(caller(request), persona_id)))
+
+    @extend_schema(
+        operation_id="personas_change",
+        summary="Change a persona",
+        description="Sessions that have begun keep what they began with.",
+        request=schemas.PersonaIn(partial=True),
+        responses={200: schemas.PersonaOut, 403: _NOT_YOURS},
+        tags=["personas"],
+    )
+    def patch(self, request: Request, persona_id: str) -> Response:
+        persona = _own(request, persona_id)
+        if not isinstance(request.data, dict):
+            raise InvalidInput("Send a JSON object.", code="invalid")
+        if unknown := set(request.data) - set(schemas.PersonaIn().fields):
+            name = min(unknown)
+            raise InvalidInput(f"{name} cannot be changed.", code="not_editable", pointer=f"/{name}")
+        form = schemas.PersonaIn(data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        return Response(presenter.persona(personas.persona_update(persona, _fields(form))))
+
+    @extend_schema(
+        operation_id="personas_delete",
+        summary="Delete a persona",
+        description="Sessions that have begun keep what they began with.",
+        responses={204: None, 403: _NOT_YOURS},
+        tags=["personas"],
+    )
+    def delete(self, request: Request, persona_id: str) -> Response:
+        personas.persona_archive(_own(request, persona_id))
+        return Response(status=204)
+
+
+def _own(request: Request, persona_id: str) -> Persona:
+    return personas.changeable_by(caller(request), personas.persona_get(caller(request), persona_id))
+
+
+def _fields(form: schemas.PersonaIn) -> dict[str, Any]:
+    told = dict(form.validated_data)
+    if "voice" in told:
+        told["voice"] = told["voice"] or ""
+    return told

@@ -1,0 +1,194 @@
+"""What the calls of sessions take and give: for parsing, and for the OpenAPI document."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from sessions.models import EndReason, Phase, RecordingStatus, SessionStatus, Speaker, TurnSource, TurnStatus
+
+MAX_SPEECH = 5_000
+
+
+class SessionWish(serializers.Serializer[Any]):
+    avatar = serializers.CharField(max_length=80, help_text="Id or slug")
+    voice = serializers.CharField(max_length=120, required=False, allow_blank=True, help_text="Id")
+    persona = serializers.CharField(max_length=80, required=False, allow_blank=True, help_text="Id or slug")
+    model = serializers.CharField(max_length=40, required=False, allow_blank=True)
+    record = serializers.BooleanField(required=False, default=True)
+    may_say = serializers.BooleanField(
+        required=False, default=False, help_text="The client token may make the avatar say a text verbatim"
+    )
+    max_duration_seconds = serializers.IntegerField(required=False, allow_null=True)
+    allowed_origins = serializers.ListField(
+        child=serializers.CharField(max_length=300),
+        required=False,
+        help_text="Origins of pages that may join beside this service's own",
+    )
+    metadata = serializers.DictField(required=False, help_text="At most 8 kB as JSON")
+
+
+class IceServer(serializers.Serializer[Any]):
+    urls = serializers.ListField(child=serializers.CharField())
+    username = serializers.CharField(required=False)
+    credential = serializers.CharField(required=False)
+
+
+class SessionLimits(serializers.Serializer[Any]):
+    max_duration_seconds = serializers.IntegerField()
+    warning_seconds = serializers.IntegerField(help_text="The client is warned so long before the end")
+    idle_timeout_seconds = serializers.IntegerField()
+    connect_timeout_seconds = serializers.IntegerField()
+    reconnect_seconds = serializers.IntegerField()
+    queue_timeout_seconds = serializers.IntegerField()
+
+
+class RecordingFailure(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class RecordingOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    session = serializers.CharField()
+    status = serializers.ChoiceField(choices=RecordingStatus.choices)
+    failure = RecordingFailure(allow_null=True)
+    layout = serializers.CharField(help_text="stereo: avatar left, customer right; mixed: both on both")
+    duration_ms = serializers.IntegerField(allow_null=True)
+    bytes = serializers.IntegerField(allow_null=True)
+    width = serializers.IntegerField(allow_null=True)
+    height = serializers.IntegerField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    ready_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class SessionOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    status = serializers.ChoiceField(choices=SessionStatus.choices)
+    phase = serializers.ChoiceField(choices=Phase.choices)
+    position = serializers.IntegerField(allow_null=True, help_text="Place in the queue, from 1")
+    end_reason = serializers.ChoiceField(choices=EndReason.choices, allow_null=True)
+    failure_message = serializers.CharField(allow_null=True)
+    avatar = serializers.CharField()
+    avatar_name = serializers.CharField()
+    preview_url = serializers.URLField(allow_null=True)
+    persona = serializers.CharField(allow_null=True)
+    persona_name = serializers.CharField(allow_null=True)
+    voice = serializers.CharField()
+    model = serializers.CharField()
+    language = serializers.CharField()
+    record = serializers.BooleanField()
+    may_say = serializers.BooleanField()
+    allowed_origins = serializers.ListField(child=serializers.CharField())
+    max_duration_seconds = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(help_text="The client token has to be used before")
+    joined_at = serializers.DateTimeField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    duration_ms = serializers.IntegerField(allow_null=True)
+    turns = serializers.IntegerField()
+    recording = RecordingOut(allow_null=True)
+    warnings = serializers.ListField(child=serializers.CharField())
+    metrics = serializers.DictField()
+    metadata = serializers.DictField()
+
+
+class SessionCreated(SessionOut):
+    client_token = serializers.CharField(help_text="For the customer's page; opens this session alone")
+    ws_url = serializers.CharField(help_text="Add `?token=<client_token>`")
+    join_url = serializers.CharField(help_text="A page that is ready to use; carries the token")
+    ice_servers = IceServer(many=True)
+    limits = SessionLimits()
+
+
+class SessionPage(serializers.Serializer[Any]):
+    results = SessionOut(many=True)
+    next = serializers.URLField(allow_null=True)
+
+
+class SpeechWish(serializers.Serializer[Any]):
+    """Either `text` or `upload`."""
+
+    text = serializers.CharField(required=False, max_length=MAX_SPEECH)
+    upload = serializers.CharField(required=False, max_length=40, help_text="Id of an audio upload")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise serializers.ValidationError("Give either text or upload.", code="text_or_upload")
+        return attrs
+
+
+class TurnTaken(serializers.Serializer[Any]):
+    turn = serializers.IntegerField()
+
+
+class Interrupted(serializers.Serializer[Any]):
+    turn = serializers.IntegerField(allow_null=True)
+    heard_text = serializers.CharField(allow_blank=True)
+
+
+class TurnOut(serializers.Serializer[Any]):
+    turn = serializers.IntegerField()
+    who = serializers.ChoiceField(choices=Speaker.choices)
+    source = serializers.ChoiceField(choices=TurnSource.choices)  # type: ignore[assignment]  # our own word
+    status = serializers.ChoiceField(choices=TurnStatus.choices)
+    text = serializers.CharField()
+    heard_text = serializers.CharField(allow_null=True, help_text="Of the avatar: what was really played")
+    start_ms = serializers.IntegerField(allow_null=True)
+    end_ms = serializers.IntegerField(allow_null=True)
+    interrupted = serializers.BooleanField()
+    utterances = serializers.ListField(child=serializers.DictField())
+
+
+class TranscriptOut(serializers.Serializer[Any]):
+    session = serializers.CharField()
+    language = serializers.CharField()
+    status = serializers.ChoiceField(choices=SessionStatus.choices)
+    turns = TurnOut(many=True)
+
+
+class RecordingPage(serializers.Serializer[Any]):
+    results = RecordingOut(many=True)
+    next = serializers.URLField(allow_null=True)
+
+
+class PersonaIn(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=120)
+    slug = serializers.SlugField(max_length=80, required=False)
+    description = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    language = serializers.RegexField(
+        r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=20, required=False, help_text="Such as en or ja-JP"
+    )
+    system_prompt = serializers.CharField(max_length=8_000, required=False, allow_blank=True)
+    greeting = serializers.CharField(max_length=1_000, required=False, allow_blank=True)
+    knowledge = serializers.CharField(
+        max_length=60_000, required=False, allow_blank=True, help_text="Passages, split by empty lines"
+    )
+    apology = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    voice = serializers.CharField(max_length=120, required=False, allow_blank=True, allow_null=True)
+    max_tokens = serializers.IntegerField(min_value=16, max_value=4_000, required=False, allow_null=True)
+    max_history_turns = serializers.IntegerField(min_value=0, max_value=200, required=False)
+
+
+class PersonaOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    language = serializers.CharField()
+    system_prompt = serializers.CharField()
+    greeting = serializers.CharField()
+    knowledge = serializers.CharField()
+    apology = serializers.CharField()
+    voice = serializers.CharField(allow_null=True)
+    max_tokens = serializers.IntegerField(allow_null=True)
+    max_history_turns = serializers.IntegerField()
+    shared = serializers.BooleanField(help_text="In the shared catalogue, not somebody's own")
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class PersonaPage(serializers.Serializer[Any]):
+    results = PersonaOut(many=True)
+    next = serializers.URLField(allow_null=True)
