@@ -118,9 +118,7 @@ class Session(models.Model):
     last_seen_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     erased_at = models.DateTimeField(null=True)
-    swept_at = models.DateTimeField(null=True, help_text="When objects of an erased one were looked for again")
-        null=True, help_text="When its objects were looked for once more"
-    )
+    swept_at = models.DateTimeField(null=True, help_text="When its objects were looked for again")
     # -- who hosts it
     host = models.CharField(max_length=80, blank=True)
     host_lease_until = models.DateTimeField(null=True)
