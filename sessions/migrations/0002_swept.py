@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='session',
             name='swept_at',
-            field=models.DateTimeField(help_text='When the objects of an erased one were last removed', null=True),
+            field=models.DateTimeField(help_text='When its objects were looked for again', null=True),
         ),
     ]
