@@ -10,6 +10,7 @@ _django = get_asgi_application()
 
 # Only now: these read the settings.
 from project.api.bodies import BodyLimit, bound_daphne  # noqa: E402
+from sessions.routing import application as websockets  # noqa: E402
 
 bound_daphne()
-application = ProtocolTypeRouter({"http": BodyLimit(_django)})
+application = ProtocolTypeRouter({"http": BodyLimit(_django), "websocket": websockets})

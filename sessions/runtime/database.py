@@ -1,0 +1,29 @@
+"""Queries of live sessions, outside the event loop and in threads of their own.
+
+Media runs on the loop, so nothing there may wait for a database; and these threads are not those
+that serve requests, so a slow page keeps no lease from being renewed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import close_old_connections
+
+THREADS = 4
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="live-database")
+T = TypeVar("T")
+
+
+async def in_database(work: Callable[[], T]) -> T:
+    """Run a short piece of work that asks or changes the database."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, _closing, work)
+
+
+def _closing(work: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return work()
+    finally:
+        close_old_connections()

@@ -1,0 +1,43 @@
+"""The idle loops of this process: read once from storage, shared by every session that shows them."""
+
+import asyncio
+from collections import OrderedDict
+
+from rtc.frames import IdleLoop
+from rtc.packets import access_units
+from storage.s3 import store
+
+KEPT = 16  # about 1 MB each
+LIMIT_BYTES = 64 * 1024 * 1024
+
+
+class IdleLoops:
+    """Those used last. Several sessions that begin at once read a loop once."""
+
+    def __init__(self) -> None:
+        self._loops: OrderedDict[str, asyncio.Task[IdleLoop]] = OrderedDict()
+
+    async def get(self, key: str) -> IdleLoop:
+        """Raises StorageError or MediaMalformed; a loop that could not be read is tried again."""
+        task = self._loops.get(key)
+        if task is None:
+            task = asyncio.create_task(asyncio.to_thread(_read, key), name=f"idle loop {key}")
+            self._loops[key] = task
+        try:
+            loop = await asyncio.shield(task)
+        except Exception:
+            if self._loops.get(key) is task and task.done():
+                del self._loops[key]
+            raise
+        self._keep(key)
+        return loop
+
+    def _keep(self, key: str) -> None:
+        if key in self._loops:
+            self._loops.move_to_end(key)
+        while len(self._loops) > KEPT:
+            self._loops.popitem(last=False)
+
+
+def _read(key: str) -> IdleLoop:
+    return IdleLoop(access_units(store().get_bytes(key, LIMIT_BYTES)))

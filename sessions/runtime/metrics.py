@@ -1,0 +1,39 @@
+"""Figures of the live sessions of this process, for `/metrics`."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from project.health.metrics import Sample
+
+# name -> meaning; each grows only.
+_COUNTED = {
+    "joined": "Sockets that joined a session",
+    "hosted": "Sessions this process began or went on to host",
+    "taken_over": "Sessions taken on from another process",
+    "ended": "Sessions that ended here",
+    "relayed": "Sockets relayed to another process",
+    "interrupts": "Times an avatar was interrupted",
+    "underruns": "Times an utterance waited for its pictures",
+    "vp8": "Peers without H.264, served with transcoded VP8",
+    "messages_refused": "Messages of clients that could not be used",
+}
+
+COUNTERS: Counter[str] = Counter()
+
+
+def samples(gauges: Callable[[], dict[str, float]]) -> list[Sample]:
+    """Return the counters, and what stands now: `sessions`, `peers`, `speaking`, `stalls`."""
+    counted: list[Sample] = [
+        (f"parley_live_{name}_total", "counter", meaning, COUNTERS[name])
+        for name, meaning in _COUNTED.items()
+    ]
+    now = gauges()
+    return counted + [
+        (f"parley_live_{name}", "gauge", meaning, now.get(name, 0))
+        for name, meaning in {
+            "sessions": "Sessions hosted by this process",
+            "peers": "WebRTC peers connected to this process",
+            "speaking": "Sessions whose avatar speaks",
+            "stalls": "Times this process was too late to send, so that frames were skipped",
+        }.items()
+    ]

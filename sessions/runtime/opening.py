@@ -1,0 +1,188 @@
+"""Makes a hosted session of a row: everything that is read or built before it can play."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from django.conf import settings
+from django.utils import timezone
+
+from generation import voices
+from generation.avatars.presenter import link
+from project.errors import Unavailable
+from rtc.clock import Pump
+from rtc.frames import IdleLoop
+from rtc.ice import IceConfig
+from sessions import ice, presenter, services
+from sessions.hosting import Standing
+from sessions.models import Session, SessionStatus, Turn
+from sessions.pipeline.conversation import Conversation
+from sessions.pipeline.language import language_model
+from sessions.pipeline.ports import AvatarSetup, FailureMode, PastTurn, PersonaSetup, Setup, Who
+from sessions.runtime.events import Event, EventLog
+from sessions.runtime.host import Facts, LiveSession, Office, Parts
+from sessions.runtime.media import Media
+from sessions.runtime.scribe import Scribe
+from sessions.runtime.stage import LiveStage, Played, RowJournal
+from sessions.runtime.timers import Limits, Timers
+from storage.s3 import store
+from workers.live.client import RenderClient
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row that this process hosts now, and what was said in it before."""
+
+    row: Session
+    fence: int
+    standing: Standing
+    public: dict[str, Any]
+    past: tuple[PastTurn, ...]
+    next_turn: int
+
+
+def claim(session_id: str, host: str) -> Claimed | None:
+    """Become the host of a session, and read what is needed; None when another process hosts it."""
+    fence = services.host_claim(session_id, host)
+    if fence is None:
+        return None
+    standing = services.session_activate(session_id, fence)
+    row = Session.objects.select_related("avatar").get(pk=session_id)
+    turns = list(Turn.objects.filter(session=row).order_by("number"))
+    kept = row.persona_snapshot.get("max_history_turns") or PersonaSetup().max_history_turns
+    said = [PastTurn(cast("Who", turn.who), text) for turn in turns if (text := _heard(turn))]
+    number = turns[-1].number + 1 if turns else 1
+    return Claimed(row, fence, standing, _public(row), tuple(said[-kept:]), number)
+
+
+def _heard(turn: Turn) -> str:
+    """What was really said: of an avatar's turn only what was played."""
+    return turn.heard_text if turn.who == "avatar" else turn.text
+
+
+def _public(row: Session) -> dict[str, Any]:
+    return {
+        "avatar": {
+            "name": row.avatar.name,
+            "preview_url": link(row.avatar.preview_key),
+            "width": row.width,
+            "height": row.height,
+        },
+        "record": row.record,
+        "consent": row.consent,
+        "limits": presenter.limits(row.max_duration_seconds),
+        "ice_servers": ice.servers(row.pk),
+        "may_say": row.may_say,
+        "language": row.language,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What all sessions of a process share."""
+
+    office: Office
+    pump: Pump
+    client: RenderClient
+    scribe: Scribe
+    ice: IceConfig
+    mirror: Callable[[str, int, bytes], None]
+
+
+def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: Equipment) -> LiveSession:
+    """Put a session together. Nothing here waits."""
+    row, fence = claimed.row, claimed.fence
+    facts = Facts(row.pk, fence, row.may_say, claimed.public)
+    session = LiveSession(facts, tools.office, _timers(row, claimed.standing), claimed.standing)
+    session.warnings, session.metrics = list(row.warnings), dict(row.metrics)
+    played = Played()
+    origin = row.media_origin_at.timestamp() if row.media_origin_at is not None else None
+    media = Media(
+        idle, listener=session, played=played, pump=tools.pump, ice=tools.ice, user=row.pk, origin=origin
+    )
+    session.timers.had_peer = origin is not None
+    avatar = AvatarSetup(row.model, row.bundle_key, row.bundle_sha256, row.width, row.height, len(idle))
+    stage = LiveStage(
+        row.pk,
+        avatar,
+        media=media,
+        journal=RowJournal(row.pk, fence, tools.scribe),
+        client=tools.client,
+        recorder=None,
+        emit=session.emit,
+        phase_changed=session.phase_changed,
+    )
+    conversation = Conversation(_setup(claimed, avatar), stage)
+    played.talker = conversation
+    log = EventLog(
+        at_ms=media.at_ms,
+        mirror=lambda number, event: tools.mirror(row.pk, number, event),
+        seq=seq,
+        kept=kept,
+    )
+    session.begin(Parts(log, media, stage, conversation, None, sound_of))
+    return session
+
+
+async def sound_of(key: str) -> bytes:
+    """Read the sound of an upload: 48 kHz mono s16le."""
+    return await asyncio.to_thread(store().get_bytes, key)
+
+
+def _setup(claimed: Claimed, avatar: AvatarSetup) -> Setup:
+    row, snapshot = claimed.row, claimed.row.persona_snapshot
+    voice = voices.find(row.voice)
+    if voice is None:
+        raise Unavailable(f"The voice {row.voice} is no longer there.", code="voice_not_found")
+    persona = PersonaSetup(
+        language=row.language,
+        system_prompt=snapshot.get("system_prompt") or "",
+        greeting=snapshot.get("greeting") or "",
+        knowledge=snapshot.get("knowledge") or "",
+        apology=snapshot.get("apology") or "",
+        max_tokens=snapshot.get("max_tokens") or settings.LLM_MAX_TOKENS,
+        max_history_turns=snapshot.get("max_history_turns") or PersonaSetup().max_history_turns,
+    )
+    return Setup(
+        session_id=row.pk,
+        avatar=avatar,
+        voice=voice,
+        persona=persona,
+        language_model=language_model(),
+        synthesizer=voices.synthesizer(voice),
+        recognizer=voices.recognizer(),
+        failure=cast("FailureMode", settings.LIVE_FAILURE),
+        past=claimed.past,
+        next_turn=claimed.next_turn,
+    )
+
+
+def _timers(row: Session, standing: Standing) -> Timers:
+    now = time.monotonic()
+    limits = Limits(
+        connect=settings.LIVE_CONNECT_TIMEOUT_SECONDS,
+        idle=settings.LIVE_IDLE_TIMEOUT_SECONDS,
+        reconnect=settings.LIVE_RECONNECT_SECONDS,
+        queue=settings.LIVE_QUEUE_TIMEOUT_SECONDS,
+        warning=settings.LIVE_WARNING_SECONDS,
+        maximum=row.max_duration_seconds,
+    )
+    return Timers(
+        limits,
+        opened_at=now,
+        active_at=since(standing.started_at, now),
+        queued_at=since(row.queued_at, now),
+        peer_lost_at=now,
+        last_activity_at=now,
+    )
+
+
+def since(moment: datetime | None, now: float) -> float | None:
+    """Return a moment of the database on the monotonic clock that shows `now`."""
+    return None if moment is None else now - (timezone.now() - moment).total_seconds()
+
+
+__all__ = ["Claimed", "Equipment", "SessionStatus", "build", "claim", "since"]

@@ -1,0 +1,151 @@
+"""Sockets and commands that landed in another process than the session's host.
+
+A message between processes is one line of JSON, then bytes of sound if there are any. `op` says
+what it is:
+
+* attach, message, audio, refuse, detach     from the process of a socket to the host
+* attached, refused, event, close            from the host to the process of the socket
+* command                                    from a REST request to the host; answered under its own key
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sessions.runtime.broker import Broker
+from sessions.runtime.events import Event
+from sessions.runtime.links import GOING_AWAY, Link, Socket
+
+ATTACH_SECONDS = 1.0
+
+Message = dict[str, Any]
+
+
+class NotHosted(Exception):
+    """The process that was taken for the host does not answer, or does not host the session."""
+
+
+def encode(message: Message, body: bytes = b"") -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n" + body
+
+
+def decode(data: bytes) -> tuple[Message, bytes]:
+    head, _, body = data.partition(b"\n")
+    return json.loads(head), body
+
+
+class Door(Socket):
+    """At the host: a socket that is in another process."""
+
+    def __init__(self, relay: "Relay", process_id: str, socket_id: str) -> None:
+        self._relay = relay
+        self.process_id = process_id
+        self.socket_id = socket_id
+
+    def send_event(self, event: Event) -> None:
+        self._relay.post(self.process_id, {"op": "event", "socket": self.socket_id, "event": event})
+
+    def close_soon(self, code: int) -> None:
+        self._relay.post(self.process_id, {"op": "close", "socket": self.socket_id, "code": code})
+
+
+@dataclass(slots=True)
+class Far(Link):
+    """At the socket: a session that is hosted by another process."""
+
+    relay: "Relay"
+    host: str
+    session_id: str
+    socket_id: str
+    socket: Socket
+
+    def message(self, kind: str, payload: Message) -> None:
+        self._post({"op": "message", "type": kind, "payload": payload})
+
+    def audio(self, pcm16k: bytes) -> None:
+        self._post({"op": "audio"}, pcm16k)
+
+    def refuse(self, code: str, detail: str) -> None:
+        self._post({"op": "refuse", "code": code, "detail": detail})
+
+    def detach(self) -> None:
+        if self.relay.forget(self.socket_id):
+            self._post({"op": "detach"})
+
+    def _post(self, message: Message, body: bytes = b"") -> None:
+        self.relay.post(self.host, {**message, "session": self.session_id, "socket": self.socket_id}, body)
+
+
+class Relay:
+    """The sockets of this process whose sessions are elsewhere."""
+
+    def __init__(self, process_id: str, broker: Broker) -> None:
+        self.process_id = process_id
+        self._broker = broker
+        self._far: dict[str, Far] = {}
+        self._answers: dict[str, asyncio.Future[str]] = {}
+        self._ops: dict[str, Callable[[str, Message], None]] = {
+            "attached": self._answered,
+            "refused": self._answered,
+            "event": self._event,
+            "close": self._close,
+        }
+
+    def post(self, process_id: str, message: Message, body: bytes = b"") -> None:
+        self._broker.push(process_id, encode({**message, "from": self.process_id}, body))
+
+    async def attach(self, host: str, session_id: str, socket: Socket, since: int | None) -> Far:
+        """Connect a socket to its session's host; raises NotHosted when that does not answer."""
+        far = Far(self, host, session_id, secrets.token_hex(8), socket)
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._far[far.socket_id], self._answers[far.socket_id] = far, answer
+        self.post(host, {"op": "attach", "session": session_id, "socket": far.socket_id, "since": since})
+        try:
+            async with asyncio.timeout(ATTACH_SECONDS):
+                said = await answer
+        except TimeoutError:
+            said = "silence"
+        finally:
+            self._answers.pop(far.socket_id, None)
+        if said != "attached":
+            far.detach()
+            raise NotHosted(said)
+        return far
+
+    def sessions(self) -> dict[str, str]:
+        """Return the sessions of relayed sockets, each with the process taken for its host."""
+        return {far.session_id: far.host for far in self._far.values()}
+
+    def drop(self, session_id: str, host: str) -> None:
+        """A host is gone: its clients come back by themselves, and one of us takes the session on."""
+        for far in [one for one in self._far.values() if (one.session_id, one.host) == (session_id, host)]:
+            self.forget(far.socket_id)
+            far.socket.close_soon(GOING_AWAY)
+
+    def forget(self, socket_id: str) -> bool:
+        return self._far.pop(socket_id, None) is not None
+
+    def take(self, message: Message) -> bool:
+        """Handle a message to a socket of ours; False when it is not such a one."""
+        op = self._ops.get(message["op"])
+        if op is None:
+            return False
+        op(message["socket"], message)
+        return True
+
+    def _answered(self, socket_id: str, message: Message) -> None:
+        answer = self._answers.get(socket_id)
+        if answer is not None and not answer.done():
+            answer.set_result(message["op"])
+
+    def _event(self, socket_id: str, message: Message) -> None:
+        if (far := self._far.get(socket_id)) is not None:
+            far.socket.send_event(message["event"])
+
+    def _close(self, socket_id: str, message: Message) -> None:
+        if (far := self._far.get(socket_id)) is not None:
+            self.forget(socket_id)
+            far.socket.close_soon(message["code"])

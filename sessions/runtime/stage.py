@@ -1,0 +1,166 @@
+"""What a conversation is given by its host: the `Stage` of `sessions.pipeline.ports`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from rtc.frames import PlayedRun
+from rtc.playout import PlayoutListener
+from sessions import services
+from sessions.pipeline.ports import (
+    AvatarSetup,
+    Chunk,
+    Journal,
+    Phase,
+    PlayoutPort,
+    Rendered,
+    Stage,
+    TurnRecord,
+)
+from sessions.runtime.events import Event
+from sessions.runtime.media import Media
+from sessions.runtime.metrics import COUNTERS
+from sessions.runtime.scribe import Scribe
+from workers.live.client import RenderClient
+from workers.rendering.encode import CRF, LOW_CRF
+
+
+class Recorder(Protocol):
+    """Keeps what was played and said (`sessions.recording.recorder.Recorder`). No call waits."""
+
+    def fragment(self, fragment: bytes, pcm48k: bytes, utterance: int) -> object: ...
+
+    def played(self, run: PlayedRun) -> None: ...
+
+    def microphone(self, pcm16k: bytes, at_ms: int) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Talker(PlayoutListener, Protocol):
+    """The part of `Conversation` that hears of playout."""
+
+
+class RowJournal(Journal):
+    """Turns become rows, written by the process's scribe."""
+
+    def __init__(self, session_id: str, fence: int, scribe: Scribe) -> None:
+        self._session_id, self._fence, self._scribe = session_id, fence, scribe
+
+    def save(self, turn: TurnRecord) -> None:
+        fields = asdict(turn)
+        number = fields.pop("number")
+        session_id, fence = self._session_id, self._fence
+        self._scribe.write(
+            (session_id, "turn", number),
+            lambda: services.turn_save(session_id, number, fence=fence, **fields),
+        )
+
+
+class LiveStage(Stage):
+    """Joins a conversation to this process's playout, workers, database and recorder."""
+
+    def __init__(
+        self,
+        session_id: str,
+        avatar: AvatarSetup,
+        *,
+        media: Media,
+        journal: Journal,
+        client: RenderClient,
+        recorder: Recorder | None,
+        emit: Callable[[Event], None],
+        phase_changed: Callable[[Phase], None],
+    ) -> None:
+        self._session_id, self._avatar = session_id, avatar
+        self._media, self._journal, self._client = media, journal, client
+        self._recorder = recorder
+        self._emit, self._phase_changed = emit, phase_changed
+        self.low = False  # the receiver's line is narrow: fragments are made smaller
+
+    @property
+    def playout(self) -> PlayoutPort:
+        return self._media.playout
+
+    @property
+    def journal(self) -> Journal:
+        return self._journal
+
+    def frame(self) -> int:
+        return self._media.frame()
+
+    def emit(self, event: Event) -> None:
+        self._emit(event)
+
+    def phase_changed(self, phase: Phase) -> None:
+        self._phase_changed(phase)
+
+    def render(self, chunk: Chunk) -> Awaitable[Rendered]:
+        avatar = self._avatar
+        return self._client.render(
+            session=self._session_id,
+            epoch=chunk.epoch,
+            number=chunk.number,
+            model=avatar.model,
+            bundle_key=avatar.bundle_key,
+            bundle_sha256=avatar.bundle_sha256,
+            width=avatar.width,
+            height=avatar.height,
+            start_frame=chunk.start_frame,
+            frames=chunk.frames,
+            pcm16k=chunk.pcm16k,
+            lookback=chunk.lookback,
+            lookahead=chunk.lookahead,
+            phones=chunk.phones,
+            crf=LOW_CRF if self.low else CRF,
+        )
+
+    def cancel_renders(self, epoch: int) -> None:
+        self._client.cancel(self._session_id, epoch)
+
+    def record(self, fragment: bytes, pcm48k: bytes, utterance: int) -> object:
+        return None if self._recorder is None else self._recorder.fragment(fragment, pcm48k, utterance)
+
+    def measures(self) -> Mapping[str, Any]:
+        stats = self._media.stats()
+        if stats is None:
+            return {}
+        found = {
+            "av_drift_ms": stats.av_offset_ms,
+            "rtt_ms": stats.rtt_ms,
+            "loss": stats.loss,
+            "codec": stats.codec,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Played(PlayoutListener):
+    """Tells the conversation and the recorder what became of what was to be played."""
+
+    def __init__(self) -> None:
+        self.talker: Talker | None = None
+        self.recorder: Recorder | None = None
+
+    def started(self, epoch: int, utterance: int, frame: int) -> None:
+        if self.talker is not None:
+            self.talker.started(epoch, utterance, frame)
+
+    def ended(self, epoch: int, utterance: int, frame: int, samples: int, *, interrupted: bool) -> None:
+        COUNTERS["interrupts"] += interrupted
+        if self.talker is not None:
+            self.talker.ended(epoch, utterance, frame, samples, interrupted=interrupted)
+
+    def underrun(self, epoch: int, utterance: int, frame: int) -> None:
+        COUNTERS["underruns"] += 1
+        if self.talker is not None:
+            self.talker.underrun(epoch, utterance, frame)
+
+    def resumed(self, epoch: int, utterance: int, frame: int) -> None:
+        if self.talker is not None:
+            self.talker.resumed(epoch, utterance, frame)
+
+    def run(self, run: PlayedRun) -> None:
+        if self.talker is not None:
+            self.talker.run(run)
+        if self.recorder is not None:
+            self.recorder.played(run)
