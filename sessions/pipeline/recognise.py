@@ -1,0 +1,199 @@
+"""From a turn's sound to its words, often enough for captions and at a bounded cost.
+
+Recognisers of whole recordings are asked again as a turn grows: one question at a time, and not more
+often than a share of the time they take. When the customer pauses, the whole turn is asked for at once,
+so that the words are there when the turn is over.
+"""
+
+import asyncio
+import re
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sessions.pipeline.turns import Turn
+from workers.adapters.errors import AdapterError
+from workers.adapters.stt.base import Recognizer
+
+RATE = 16_000
+_NOISE = re.compile(r"[\[(*♪][^\])*♪]*[\])*♪]?")
+_SOUND = re.compile(r"[^\W_]")
+# What recognisers write where nobody spoke, mostly learned from the ends of films.
+_IMAGINED = frozenset(
+    {
+        "thank you", "thanks", "thanks for watching", "thank you for watching", "thank you very much", "you",
+        "bye", "bye bye", "the end", "subtitles by the amara org community", "please subscribe", "so", "oh",
+        "okay", "hmm", "mm", "uh", "um", "ah", "i", "the", "yeah", "silence", "music",
+        "ご視聴ありがとうございました", "ありがとうございました", "字幕",
+    }
+)  # fmt: skip
+SURE_VOICED_MS = 320
+SURE_CONFIDENCE = 0.8
+FASTEST_CHARACTERS_PER_SECOND = 40
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniseOptions:
+    """Times in ms. A growing turn is asked about every `partial_ms`, from `partial_after_ms` of voice on.
+
+    Not sooner, though, than `partial_rest` times as long after the last answer as that one took.
+    """
+
+    partials: bool = True
+    partial_after_ms: int = 500
+    partial_ms: int = 700
+    partial_rest: float = 2.5
+    recognition_seconds: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A transcript of a turn up to `until_ms`, and what it cost."""
+
+    text: str
+    until_ms: int
+    took_ms: float
+
+
+def believed(text: str, *, voiced_ms: int, confidence: float) -> str:
+    """The text as somebody said it, or nothing where a recogniser imagined it.
+
+    `voiced_ms` is how much voice was heard in that sound, `confidence` how sure that it was one.
+    """
+    told = " ".join(_NOISE.sub(" ", text).split())
+    letters = len(_SOUND.findall(told))
+    if not letters or voiced_ms <= 0:
+        return ""
+    plain = " ".join(re.sub(r"[^\w\s]", " ", told.lower()).split())
+    sure = voiced_ms >= SURE_VOICED_MS and confidence >= SURE_CONFIDENCE
+    if plain in _IMAGINED and not sure:
+        return ""
+    too_fast = letters > 20 and letters * 1000 / voiced_ms > FASTEST_CHARACTERS_PER_SECOND
+    return "" if too_fast or _stutters(plain.split()) else told
+
+
+def _stutters(words: list[str]) -> bool:
+    """Whether the same few words come again and again, as recognisers do on noise."""
+    return len(words) >= 12 and len(set(words)) <= len(words) // 5
+
+
+class TurnWords:
+    """The words of one turn. `sound` is 16 kHz mono s16le and grows from outside.
+
+    `on_words` is told what the turn sounds like so far, whenever that is known anew.
+    """
+
+    _partials_running = 0  # of all customers of this process: captions never hold up an answer
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        language: str,
+        options: RecogniseOptions,
+        on_words: Callable[[str], None],
+    ) -> None:
+        self._recognizer = recognizer
+        self._language = language
+        self._options = options
+        self._on_words = on_words
+        self._task: asyncio.Task[Words] | None = None
+        self._partial = False
+        self._asked_until_ms = 0
+        self._asked_at_ms = 0
+        self._latest: Words | None = None
+        self._first_ms: float | None = None
+        self.sound = bytearray()
+
+    @property
+    def first_ms(self) -> float | None:
+        """How long the first partial transcript took."""
+        return self._first_ms
+
+    def grew(self, turn: Turn, now_ms: int) -> None:
+        """Ask for a partial transcript, where it is time for one and nobody else of the process asks."""
+        options, latest = self._options, self._latest
+        pause = max(options.partial_ms, options.partial_rest * latest.took_ms if latest else 0)
+        due = now_ms - max(self._asked_at_ms, turn.start_ms) >= pause
+        early = turn.voiced_ms < options.partial_after_ms
+        if options.partials and due and not early and not self._busy and TurnWords._partials_running == 0:
+            self._ask(turn, now_ms, partial=True)
+
+    def paused(self, turn: Turn, now_ms: int) -> None:
+        """Ask for everything so far, unless it is known or asked already: it may be all there is."""
+        if not self._covers(turn):
+            self._asked(turn, now_ms)
+
+    async def final(self, turn: Turn, now_ms: int) -> Words:
+        """The words of the whole turn; raises `AdapterError`."""
+        if self._latest is not None and self._covers(turn):
+            return self._latest
+        async with _deadline(self._options.recognition_seconds, self._recognizer.provider):
+            return await self._asked(turn, now_ms)
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    @property
+    def _busy(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def _covers(self, turn: Turn) -> bool:
+        return self._latest is not None and self._latest.until_ms >= turn.voice_end_ms
+
+    def _asked(self, turn: Turn, now_ms: int) -> "asyncio.Task[Words]":
+        """The question about all of a turn, a new one or the one that is under way."""
+        if self._task is not None and self._busy and self._asked_until_ms >= turn.voice_end_ms:
+            return self._task
+        return self._ask(turn, now_ms, partial=False)
+
+    def _ask(self, turn: Turn, now_ms: int, *, partial: bool) -> "asyncio.Task[Words]":
+        """Ask about the sound so far, in place of any question before it."""
+        self.cancel()
+        self._asked_until_ms = self._asked_at_ms = now_ms
+        evidence = (turn.voiced_ms, turn.confidence)
+        work = self._listen(wav(bytes(self.sound)), now_ms, evidence)
+        self._task = task = asyncio.get_running_loop().create_task(work)
+        if partial:
+            TurnWords._partials_running += 1
+        task.add_done_callback(lambda task: self._answered(task, partial=partial))
+        return task
+
+    async def _listen(self, audio: bytes, until_ms: int, evidence: tuple[int, float]) -> Words:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        transcript = await self._recognizer.listen(audio, language=self._language)
+        text = believed(transcript.text, voiced_ms=evidence[0], confidence=evidence[1])
+        return Words(text, until_ms, (loop.time() - begun) * 1000)
+
+    def _answered(self, task: "asyncio.Task[Words]", *, partial: bool) -> None:
+        if partial:
+            TurnWords._partials_running -= 1
+        if task.cancelled() or task.exception() is not None:
+            return  # a partial transcript that failed is no loss; the final one raises
+        self._latest = task.result()
+        if partial and self._first_ms is None:
+            self._first_ms = self._latest.took_ms
+        if self._latest.text:
+            self._on_words(self._latest.text)
+
+
+@asynccontextmanager
+async def _deadline(seconds: float, provider: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as exc:
+        raise AdapterError(
+            "The speech provider did not answer in time.",
+            provider=provider,
+            retryable=True,
+            code="provider_timeout",
+        ) from exc
+
+
+def wav(pcm16k: bytes) -> bytes:
+    """A WAV file of 16 kHz mono s16le sound."""
+    head = struct.pack("<4sI4s4sIHHII", b"RIFF", 36 + len(pcm16k), b"WAVE", b"fmt ", 16, 1, 1, RATE, RATE * 2)
+    return head + struct.pack("<HH4sI", 2, 16, b"data", len(pcm16k)) + pcm16k
