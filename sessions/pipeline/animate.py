@@ -33,7 +33,11 @@ SLICE_FRAMES = 5
 
 
 class Animator:
-    """Animates one reply. `timed` says that its voice tells phones."""
+    """Animates one reply.
+
+    `timed` says that its voice tells phones. Nothing is pushed before `may_push` is set; `pushed`
+    is told each span with its sound.
+    """
 
     def __init__(
         self,
@@ -45,9 +49,12 @@ class Animator:
         limits: Limits,
         measures: Measures,
         timed: bool,
+        may_push: asyncio.Event,
+        pushed: Callable[[Span, bytes], None],
     ) -> None:
         self._stage, self._track, self._epoch = stage, track, epoch
         self._pace, self._limits, self._measures, self._timed = pace, limits, measures, timed
+        self._may_push, self._pushed = may_push, pushed
         self._encoder = OpusEncoder()
         self._flights = asyncio.Semaphore(IN_FLIGHT)
         self._requests = 0  # chunks that are with the workers
@@ -156,6 +163,7 @@ class Animator:
         opus = await packets
         if before is not None:
             await asyncio.wait([before])
+        await self._may_push.wait()
         self._flying -= span.frames
         self._push(span, chunk, drawn, sound, opus)
 
@@ -196,6 +204,7 @@ class Animator:
             ) from exc
         if self._stage.playout.push(segment):
             self._measures.mark("first_pushed")
+            self._pushed(span, sound)
 
 
 def _first(group: BaseExceptionGroup[Fault]) -> Fault:

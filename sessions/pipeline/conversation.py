@@ -17,6 +17,8 @@ from project.errors import Conflict, InvalidInput
 from sessions.pipeline import apology
 from sessions.pipeline.faults import Fault
 from sessions.pipeline.history import History
+from sessions.pipeline.listen import Ears, Listener, UserTurn
+from sessions.pipeline.monitor import Monitor
 from sessions.pipeline.pace import Pace
 from sessions.pipeline.phases import Phases
 from sessions.pipeline.ports import Phase, Setup, Source, Stage, TurnRecord
@@ -24,6 +26,7 @@ from sessions.pipeline.reply import Reply, Scene
 from sessions.pipeline.respond import answer
 from sessions.pipeline.track import FRAME_MS
 from sessions.pipeline.transcribe import recognised
+from workers.adapters.errors import AdapterError
 from workers.profiles import load_profile
 
 _log = logging.getLogger(__name__)
@@ -44,9 +47,10 @@ class Conversation:
         self._setup, self._stage = setup, stage
         self._history = History(setup.persona, setup.past)
         phases = Phases(stage.phase_changed)
-        self._scene = Scene(setup, stage, load_profile(setup.avatar.model), phases, Pace())
+        self._scene = Scene(setup, stage, load_profile(setup.avatar.model), phases, Pace(), Monitor())
         self._turn = setup.next_turn
         self._reply: Reply | None = None
+        self._listener: Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = self._closed = False
 
@@ -76,7 +80,7 @@ class Conversation:
             self._cut()
             if text is not None:
                 self._take_user_turn(text.strip(), "text")
-                return self._respond("text")
+                return self._respond("text").turn
             number = self._number()
             reply = self._begin("upload")
         self._perform(reply, reply.tell(self._recorded(reply, number, pcm48k or b"")))
@@ -96,6 +100,21 @@ class Conversation:
         self._perform(reply, reply.play(pcm48k or b""))
         return reply.turn
 
+    def hear(self, pcm16k: bytes, at_ms: int) -> None:
+        """Hear the customer: 16 kHz mono s16le that arrived at a moment of the session's timeline."""
+        if not self._closed:
+            self._ears().feed(pcm16k, at_ms)
+
+    def mic_start(self) -> None:
+        """Push-to-talk: what is heard from now on is one turn."""
+        if not self._closed:
+            self._ears().mic_start()
+
+    def mic_stop(self) -> None:
+        """The turn that `mic_start` began is over."""
+        if self._listener is not None:
+            self._listener.mic_stop()
+
     async def interrupt(self) -> Interrupted:
         """Silence the avatar. The next frame is of the idle loop; providers are closed behind it."""
         return self._cut()
@@ -103,11 +122,69 @@ class Conversation:
     async def close(self) -> None:
         """End the conversation and wait for everything that it began."""
         self._closed = True
+        if self._listener is not None:
+            self._listener.close()
         self._cut()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- Listening -----------------------------------------------------------------------------
+
+    def _ears(self) -> Listener:
+        """Made when there is something to hear: who only types costs no voice detector."""
+        if self._listener is None:
+            ears = Ears(
+                on_turn=self._heard_turn,
+                on_barge_in=self._barged_in,
+                on_speech_started=self._user_began,
+                on_partial=self._heard_partial,
+                on_dropped=self._user_said_nothing,
+                on_fault=self._not_recognised,
+                on_problem=self._unheard,
+            )
+            language = self._setup.persona.language
+            self._listener = Listener(language=language, recognizer=self._setup.recognizer, ears=ears)
+            self._scene.monitor.listener = self._listener
+        return self._listener
+
+    def _barged_in(self, _at_ms: int) -> None:
+        self._cut()
+
+    def _user_began(self, _at_ms: int) -> None:
+        """Who goes on talking while the avatar thinks is not talked over: the answer waits."""
+        self._scene.phases.user(speaks=True)
+        if self._reply is not None:
+            self._reply.hold(on=True)
+
+    def _user_said_nothing(self) -> None:
+        self._scene.phases.user(speaks=False)
+        if self._reply is not None:
+            self._reply.hold(on=False)
+
+    def _heard_partial(self, text: str) -> None:
+        self._stage.emit({"type": "transcript.partial", "text": text})
+
+    def _heard_turn(self, turn: UserTurn) -> None:
+        with self._scene.phases.together():
+            self._scene.phases.user(speaks=False)
+            self._cut()
+            self._take_user_turn(turn.text, "voice", start_ms=turn.start_ms, end_ms=turn.end_ms)
+            reply = self._respond("voice")
+        reply.measures.told(turn.end_ms, turn.recognition_ms, turn.partial_ms)
+
+    def _not_recognised(self, exc: AdapterError) -> None:
+        """The customer said something, and nobody can tell what."""
+        code = f"recognition_{exc.code.removeprefix('provider_')}"
+        with self._scene.phases.together():
+            self._scene.phases.user(speaks=False)
+            self._cut()
+            reply = self._begin("voice")
+        self._perform(reply, reply.tell(_failing(Fault("recognition", code, str(exc)))))
+
+    def _unheard(self, code: str, detail: str) -> None:
+        self._stage.emit({"type": "error", "code": code, "detail": detail})
 
     # --- Turns ---------------------------------------------------------------------------------
 
@@ -152,11 +229,11 @@ class Conversation:
         self._stage.emit({"type": "transcript.final", "turn": number, "text": text})
         self._stage.journal.save(record)
 
-    def _respond(self, source: Source) -> int:
+    def _respond(self, source: Source) -> Reply:
         """Let the language model answer what was said last."""
         reply = self._begin(source)
         self._perform(reply, reply.tell(self._answer(reply)))
-        return reply.turn
+        return reply
 
     def _speak_text(self, text: str, source: Source) -> Reply:
         reply = self._begin(source)
@@ -258,3 +335,8 @@ class Conversation:
 
 async def _verbatim(text: str) -> AsyncGenerator[str, None]:
     yield text
+
+
+async def _failing(fault: Fault) -> AsyncGenerator[str, None]:
+    raise fault
+    yield ""

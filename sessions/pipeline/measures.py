@@ -20,7 +20,10 @@ class Measures:
     first_fragment: float | None = None
     first_pushed: float | None = None
     audible: float | None = None
-    heard: dict[str, float] = field(default_factory=dict)
+    spoken_until_ms: int | None = None
+    response_ms: int | None = None
+    recognition_ms: float | None = None
+    partial_ms: float | None = None
     rendered_frames: int = 0
     render_ms: list[float] = field(default_factory=list)
     queue_ms: list[float] = field(default_factory=list)
@@ -36,6 +39,17 @@ class Measures:
         if getattr(self, moment) is None:
             setattr(self, moment, asyncio.get_running_loop().time())
 
+    def told(self, end_ms: int, recognition_ms: float, partial_ms: float | None) -> None:
+        """Note how a spoken turn was understood; it ended at `end_ms` of the session's timeline."""
+        self.spoken_until_ms = end_ms
+        self.recognition_ms, self.partial_ms = recognition_ms, partial_ms
+
+    def began(self, at_ms: int) -> None:
+        """Note that the first sound is heard, `at_ms` on the session's timeline."""
+        self.mark("audible")
+        if self.spoken_until_ms is not None:
+            self.response_ms = at_ms - self.spoken_until_ms
+
     def drawn(self, frames: int, render_ms: float, queue_ms: float) -> None:
         """Note what a worker did."""
         self.rendered_frames += frames
@@ -46,13 +60,15 @@ class Measures:
         """The figures that are known, under the names of `metrics`."""
         drawing = sum(self.render_ms)
         made: dict[str, float | None] = {
-            **self.heard,
+            "asr_partial_latency_ms": _rounded(self.partial_ms),
+            "asr_final_ms": _rounded(self.recognition_ms),
             "llm_first_token_ms": _between(self.asked, self.first_token),
             "first_piece_ms": _between(self.asked, self.first_piece),
             "tts_first_pcm_ms": _between(self.first_piece, self.first_sound),
             "avatar_first_frame_ms": _between(self.first_request, self.first_fragment),
             "first_segment_ms": _between(self.asked, self.first_pushed),
             "first_audible_ms": _between(self.asked, self.audible),
+            "response_ms": self.response_ms,
             "render_fps": round(self.rendered_frames * 1000 / drawing, 1) if drawing else None,
             "steady_chunk_ms": round(median(self.render_ms[1:]), 1) if self.render_ms[1:] else None,
             "render_queue_ms": round(median(self.queue_ms), 1) if self.queue_ms else None,
@@ -60,6 +76,10 @@ class Measures:
             "underruns": self.underruns if self.render_ms else None,
         }
         return {name: value for name, value in made.items() if value is not None}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _between(start: float | None, end: float | None) -> float | None:

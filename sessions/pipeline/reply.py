@@ -17,11 +17,12 @@ from sessions.pipeline.animate import Animator
 from sessions.pipeline.faults import Fault
 from sessions.pipeline.heard import Playing
 from sessions.pipeline.measures import Measures
+from sessions.pipeline.monitor import Monitor
 from sessions.pipeline.pace import Pace
 from sessions.pipeline.phases import Phases
 from sessions.pipeline.ports import Setup, Source, Stage, TurnRecord, TurnStatus
 from sessions.pipeline.speak import AHEAD_FRAMES, Speaker
-from sessions.pipeline.track import FRAME_MS, SAMPLES_PER_FRAME, Track
+from sessions.pipeline.track import FRAME_MS, SAMPLES_PER_FRAME, Span, Track
 from workers.adapters.avatar.base import Profile
 from workers.speech.opening import AnswerScript
 from workers.speech.script import Sentence, sentences
@@ -40,6 +41,7 @@ class Scene:
     profile: Profile
     phases: Phases
     pace: Pace
+    monitor: Monitor
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +61,7 @@ class Reply:
     measures: Measures = field(default_factory=Measures.begin)
     track: Track = field(init=False)
     playing: list[Playing] = field(default_factory=list)
+    _may_begin: asyncio.Event = field(default_factory=asyncio.Event)
     _produced: bool = False
     _sorry: bool = False
     _rows: list[dict[str, Any]] = field(default_factory=list)
@@ -66,6 +69,14 @@ class Reply:
 
     def __post_init__(self) -> None:
         self.track = Track(self.scene.profile)
+        self._may_begin.set()
+
+    def hold(self, *, on: bool) -> None:
+        """Keep back what has not begun to be heard; it goes on being made."""
+        if on and not self.playing:
+            self._may_begin.clear()
+        elif not on:
+            self._may_begin.set()
 
     # --- Making it ---------------------------------------------------------------------------
 
@@ -101,6 +112,8 @@ class Reply:
             limits=scene.setup.limits,
             measures=self.measures,
             timed=timed,
+            may_push=self._may_begin,
+            pushed=self._pushed,
         )
 
     async def _write(self, texts: AsyncGenerator[str, None], pieces: asyncio.Queue[Sentence | None]) -> None:
@@ -143,6 +156,11 @@ class Reply:
             await asyncio.sleep(0)
         self.track.close()
         self.track.finish()
+
+    def _pushed(self, span: Span, pcm48k: bytes) -> None:
+        frame = span.start - self.track.utterances[span.utterance].start
+        playing = self.playing[span.utterance] if span.utterance < len(self.playing) else None
+        self.scene.monitor.pushed(span.utterance, frame, pcm48k, playing)
 
     def _delta(self, text: str) -> None:
         self.text += text
@@ -206,10 +224,11 @@ class Reply:
         setup = self.scene.setup
         playing = Playing(self.track.utterances[utterance], frame, setup.voice.characters_per_second)
         if not self.playing:
-            self.measures.mark("audible")
+            self.measures.began(playing.at_ms(0))
             self.scene.phases.avatar(speaks=True)
             self._emit("speech.started")
         self.playing.append(playing)
+        self.scene.monitor.started(utterance, playing)
         self._emit(
             "reply.utterance",
             text=playing.spoken.text,
@@ -266,6 +285,8 @@ class Reply:
         if self.over:
             return
         self.over = True
+        if self.playing:
+            self.scene.monitor.stopped(self._end_ms or 0, cut=self.interrupted)
         if self.playing:
             self._emit("speech.ended", interrupted=self.interrupted, heard_text=self.heard_text)
         figures = {**self.measures.figures(), **self.scene.stage.measures()}
