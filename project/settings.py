@@ -178,6 +178,8 @@ LIVE_RECONNECT_SECONDS = env_int("LIVE_RECONNECT_SECONDS", 30, minimum=1)
 LIVE_SLOT_TIMEOUT_SECONDS = env_int("LIVE_SLOT_TIMEOUT_SECONDS", 20, minimum=1)
 LIVE_QUEUE_TIMEOUT_SECONDS = env_int("LIVE_QUEUE_TIMEOUT_SECONDS", 300, minimum=1)
 # How long a host is believed to live after it was heard last.
+# Sessions that may speak at once for each live render worker; 0 is what its model says.
+LIVE_SLOTS = env_int("LIVE_SLOTS", 0)
 LIVE_LEASE_SECONDS = env_int("LIVE_LEASE_SECONDS", 6, minimum=1)
 # What is made of a part that fails in the middle of a reply: the avatar says so, or it is written.
 LIVE_FAILURE = env_str("LIVE_FAILURE", "spoken", choices=("spoken", "written"))

@@ -6,6 +6,8 @@ Asking Celery's own control channel takes a second and goes unanswered by a work
 import json
 import logging
 import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +15,12 @@ import redis
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 
+from workers import profiles
+
 KEY = "workers:"
+LIVE = "live:workers:"  # + queue: how many sessions each worker carries, and until when that is known
 INTERVAL_SECONDS = 5.0
+AGAIN_SECONDS = 0.5
 FORGOTTEN_SECONDS = 16
 SOCKET_TIMEOUT_SECONDS = 2
 
@@ -24,9 +30,10 @@ _leaving = threading.Event()
 
 @dataclass(frozen=True, slots=True)
 class Worker:
+    """`slots` says for each queue how many tasks (of a live queue, sessions) it takes at once."""
+
     name: str
-    queues: tuple[str, ...]
-    slots: int
+    slots: Mapping[str, int]
 
 
 def present() -> list[Worker]:
@@ -38,22 +45,52 @@ def present() -> list[Worker]:
 
 
 def slots() -> dict[str, int]:
-    """Count, for each queue, the tasks that can run at once."""
+    """Count, for each queue, the tasks (of a live queue, the sessions) that all workers take at once."""
     total: dict[str, int] = {}
     for worker in present():
-        for queue in worker.queues:
-            total[queue] = total.get(queue, 0) + worker.slots
+        for queue, count in worker.slots.items():
+            total[queue] = total.get(queue, 0) + count
     return total
 
 
-def announce(name: str, queues: tuple[str, ...], count: int) -> None:
-    said = json.dumps({"name": name, "queues": queues, "slots": count})
-    _client().set(f"{KEY}{name}", said, ex=FORGOTTEN_SECONDS)
+def announce(name: str, slots: Mapping[str, int]) -> None:
+    """Say that a worker is there. Live queues have a hash each, which `workers.live.slots` adds up."""
+    client = _client()
+    seconds, _ = client.time()  # the broker's clock: it is the one that everybody shares
+    said = client.pipeline()
+    said.set(f"{KEY}{name}", json.dumps({"name": name, "slots": dict(slots)}), ex=FORGOTTEN_SECONDS)
+    for queue in _live(slots):
+        known_until = (seconds + FORGOTTEN_SECONDS) * 1000
+        said.hset(f"{LIVE}{queue}", name, f"{slots[queue]}:{known_until}")
+        said.expire(f"{LIVE}{queue}", FORGOTTEN_SECONDS)
+    said.execute()
+
+
+def leave(name: str, slots: Mapping[str, int]) -> None:
+    """Say that a worker goes, so that nobody counts on it."""
+    said = _client().pipeline()
+    said.delete(f"{KEY}{name}")
+    for queue in _live(slots):
+        said.hdel(f"{LIVE}{queue}", name)
+    said.execute()
+
+
+def capacity(queues: Iterable[str], tasks: int) -> dict[str, int]:
+    """What a worker of these queues takes at once: `tasks`, or as many sessions as its model allows."""
+    models = {profile.live_queue: profile for profile in profiles.profiles()}
+    return {
+        queue: (settings.LIVE_SLOTS or models[queue].live_slots) if queue in models else tasks
+        for queue in queues
+    }
+
+
+def _live(slots: Mapping[str, int]) -> set[str]:
+    return {profile.live_queue for profile in profiles.profiles()} & set(slots)
 
 
 def _worker(raw: bytes) -> Worker:
     said = json.loads(raw)
-    return Worker(said["name"], tuple(said["queues"]), int(said["slots"]))
+    return Worker(said["name"], {queue: int(count) for queue, count in said["slots"].items()})
 
 
 def _client() -> "redis.Redis":
@@ -66,11 +103,9 @@ def _client() -> "redis.Redis":
 
 @worker_ready.connect
 def _begin(sender: Any, **_: Any) -> None:
-    queues = tuple(sender.app.amqp.queues.consume_from)
-    slots_here = int(sender.pool.num_processes or 1)
-    name = str(sender.hostname)
+    here = capacity(sender.app.amqp.queues.consume_from, int(sender.pool.num_processes or 1))
     threading.Thread(
-        target=_keep_saying, args=(name, queues, slots_here), name="presence", daemon=True
+        target=_keep_saying, args=(str(sender.hostname), here), name="presence", daemon=True
     ).start()
 
 
@@ -79,11 +114,14 @@ def _end(**_: Any) -> None:
     _leaving.set()
 
 
-def _keep_saying(name: str, queues: tuple[str, ...], count: int) -> None:
-    while True:
+def _keep_saying(name: str, slots: Mapping[str, int]) -> None:
+    pause = 0.0
+    while not _leaving.wait(pause):
+        pause = INTERVAL_SECONDS
         try:
-            announce(name, queues, count)
+            announce(name, slots)
         except redis.RedisError as error:
             _log.debug("The broker did not hear that we are here: %s", error)
-        if _leaving.wait(INTERVAL_SECONDS):
-            return
+            pause = AGAIN_SECONDS  # once it is back, sessions wait to hear of us
+    with suppress(redis.RedisError):
+        leave(name, slots)

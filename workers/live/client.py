@@ -1,7 +1,7 @@
 """The door through which a process that hosts sessions has fragments rendered.
 
-Everything here happens on that process's event loop and never blocks it: requests are pushed over a
-connection of their own, replies are read by one task from one bounded stream. While the broker is
+Everything here happens on that process's event loop and never blocks it: requests are pushed over
+connections of their own, replies are read by one task from one bounded stream. While the broker is
 away requests wait; they go out by themselves once it is back.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import redis.asyncio as aioredis
@@ -27,6 +27,7 @@ from workers.live import wire
 from workers.live.errors import RenderCancelled, RenderFailed, RenderUnavailable
 from workers.live.pace import Pace
 from workers.live.replies import Replies
+from workers.live.slots import LEASE_MS, Slots
 from workers.live.wire import RenderReply, RenderRequest
 from workers.rendering.encode import CRF
 
@@ -38,10 +39,14 @@ PATIENCE_SECONDS = 30.0  # how long a request waits for a broker that is away
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 EPOCH_SECONDS = 120  # how long a worker may still meet requests of a past epoch
+RENEW_SECONDS = LEASE_MS / 1000 / 4
+SLOT_PAUSE_SECONDS = 0.1
+EVERYTHING = 2**53  # an epoch that no session reaches
 
 _log = logging.getLogger(__name__)
 
 Key = tuple[str, int, int]
+T = TypeVar("T")
 _FAILURES = (RedisError, OSError, TimeoutError)
 
 
@@ -49,19 +54,32 @@ _FAILURES = (RedisError, OSError, TimeoutError)
 class _Session:
     """What is kept of one session; `incarnation` sets its numbers apart from those of another host."""
 
+    id: str
     incarnation: str = field(default_factory=lambda: uuid4().hex[:12])
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
     over: int = -1  # this epoch and all before it
+    queue: str = ""
+    slot_taken: float = float("-inf")  # monotonic
+    position: int = 0
+    leaving: asyncio.Task[None] | None = None
+
+    @property
+    def member(self) -> str:
+        return f"{self.id}:{self.incarnation}"
 
 
 @dataclass(slots=True, eq=False)
 class _Pending:
+    session: _Session
     request: RenderRequest
     answer: asyncio.Future[RenderReply]
 
 
 class RenderClient:
-    """One per process. `process_id` names its stream of replies, and must be fresh at every start."""
+    """One per process. `process_id` names its stream of replies, and must be fresh at every start.
+
+    `on_reachable` is told when the broker goes and when it is back.
+    """
 
     def __init__(
         self,
@@ -69,10 +87,12 @@ class RenderClient:
         *,
         url: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        slot_seconds: float | None = None,
         on_reachable: Callable[[bool], None] | None = None,
     ) -> None:
         self._url = url or settings.REDIS_URL
         self._patience = patience_seconds
+        self._slot_seconds = settings.LIVE_SLOT_TIMEOUT_SECONDS if slot_seconds is None else slot_seconds
         self._pace = Pace()
         self._sessions: dict[str, _Session] = {}
         self._pending: dict[Key, _Pending] = {}
@@ -80,33 +100,37 @@ class RenderClient:
         self._replies = Replies(
             f"{wire.REPLIES}{process_id}", self._url, deliver=self._deliver, on_reachable=on_reachable
         )
-        self._redis: aioredis.Redis | None = None
-
-    async def start(self) -> None:
-        """Begin to read replies. Returns at once, also while the broker is away."""
-        self._redis = aioredis.Redis.from_url(
+        self._redis: aioredis.Redis = aioredis.Redis.from_url(
             self._url,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=ANSWER_SECONDS,
             retry=Retry(NoBackoff(), 1),  # once more on a fresh connection, where a pooled one is dead
         )
+        self._slots = Slots(self._redis)
+
+    async def start(self) -> None:
+        """Begin to read replies. Returns at once, also while the broker is away."""
         self._replies.start()
 
     async def close(self) -> None:
         """Stop; whoever still waits gets `RenderUnavailable`."""
         for pending in self._pending.values():
             _fail(pending, RenderUnavailable("this process stops"))
-        await self._replies.close()
-        for task in self._tasks:
-            task.cancel()
+        for session in list(self._sessions):
+            self.forget(session)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._redis is not None:
-            await self._redis.aclose()
+        await self._replies.close()
+        await self._redis.aclose()
 
     @property
     def reachable(self) -> bool:
         """Whether the broker answered lately."""
         return self._replies.reachable
+
+    def position(self, session: str) -> int:
+        """Return a session's place in the line for a slot, from 1; 0 where it does not wait."""
+        kept = self._sessions.get(session)
+        return 0 if kept is None else kept.position
 
     async def render(
         self,
@@ -130,11 +154,12 @@ class RenderClient:
     ) -> RenderReply:
         """Have one fragment made; see `RenderRequest` for the fields.
 
-        A third request of the same session waits for one of the two before it. Raises `RenderFailed`
-        after several attempts, `RenderUnavailable` when the broker stays away, and `RenderCancelled`
-        once the epoch was cancelled. Cancelling the wait forgets the request.
+        A third request of the same session waits for one of the two before it, and the first for a
+        slot. Raises `RenderFailed` after several attempts or without a slot (`no_slot`),
+        `RenderUnavailable` when the broker stays away, and `RenderCancelled` once the epoch was
+        cancelled. Cancelling the wait forgets the request.
         """
-        kept = self._sessions.setdefault(session, _Session())
+        kept = self._kept(session)
         request = RenderRequest(
             session=session,
             incarnation=kept.incarnation,
@@ -160,50 +185,57 @@ class RenderClient:
         async with kept.gate:
             if epoch <= kept.over:
                 raise RenderCancelled("its epoch is over")
-            return await self._ask(request)
+            return await self._ask(kept, request)
 
     def cancel(self, session: str, epoch: int) -> None:
         """Nothing of `epoch` or older is wanted any more. Returns at once; workers stop between frames."""
-        kept = self._sessions.setdefault(session, _Session())
+        kept = self._kept(session)
         if epoch <= kept.over:
             return
         kept.over = epoch
         for pending in self._pending.values():
-            request = pending.request
-            if request.incarnation == kept.incarnation and request.epoch <= epoch:
+            if pending.session is kept and pending.request.epoch <= epoch:
                 _fail(pending, RenderCancelled("its epoch is over"))
-        self._in_background(self._tell_epoch(wire.epoch_key(session, kept.incarnation), epoch))
+        kept.slot_taken = float("-inf")
+        kept.leaving = self._in_background(self._tell_over(kept, epoch))
 
     def forget(self, session: str) -> None:
         """The session ended, or moved to another process."""
-        kept = self._sessions.get(session)
-        if kept is not None:
-            self.cancel(session, 2**53)
+        if session in self._sessions:
+            self.cancel(session, EVERYTHING)
             del self._sessions[session]
 
-    async def _ask(self, request: RenderRequest) -> RenderReply:
+    def _kept(self, session: str) -> _Session:
+        if session not in self._sessions:
+            self._sessions[session] = _Session(session)
+        return self._sessions[session]
+
+    async def _ask(self, kept: _Session, request: RenderRequest) -> RenderReply:
         key = (request.incarnation, request.epoch, request.number)
         if key in self._pending:
             raise RenderFailed(f"number {request.number} is being rendered already", code="render_twice")
-        pending = _Pending(request, asyncio.get_running_loop().create_future())
+        pending = _Pending(kept, request, asyncio.get_running_loop().create_future())
         self._pending[key] = pending
         try:
-            return await self._ask_until_answered(pending)
+            await self._hold_slot(pending)
+            return await self._until_answered(pending)
         finally:
             del self._pending[key]
-            pending.answer.cancel()
+            if not pending.answer.cancel() and not pending.answer.cancelled():
+                pending.answer.exception()  # seen, or asyncio complains that nobody looked
 
-    async def _ask_until_answered(self, pending: _Pending) -> RenderReply:
+    async def _until_answered(self, pending: _Pending) -> RenderReply:
         attempt, code = 1, "render_timeout"
         while attempt <= ATTEMPTS:
             began, outages = time.monotonic(), self._replies.outages
             seconds = self._pace.deadline_seconds(pending.request, attempt)
             await self._publish(pending, attempt, seconds)
-            reply = await _within(pending.answer, seconds)
-            if reply is None:
+            await asyncio.wait((pending.answer,), timeout=seconds)
+            if not pending.answer.done():
                 # What a broker that was away did not deliver says nothing about the workers.
                 attempt += outages == self._replies.outages and self.reachable
                 continue
+            reply = pending.answer.result()
             if not reply.error_code:
                 self._pace.took(pending.request, time.monotonic() - began)
                 return reply
@@ -216,18 +248,51 @@ class RenderClient:
 
     async def _publish(self, pending: _Pending, attempt: int, seconds: float) -> None:
         """Push the request, as soon as there is a broker. Raises `RenderUnavailable`."""
-        give_up = time.monotonic() + self._patience
         queue = profiles.load_profile(pending.request.model).live_queue
-        while True:
+
+        async def push() -> None:
             now = time.time()
             request = replace(pending.request, attempt=attempt, published_at=now, deadline_at=now + seconds)
             key, message = dispatch.live_message(queue, wire.dump_request(request))
+            await self._redis.lpush(key, message)
+
+        await self._steadily(pending, push)
+
+    async def _hold_slot(self, pending: _Pending) -> None:
+        """Take a slot, or keep the one we have. Raises `RenderFailed` when none came free in time."""
+        kept = pending.session
+        kept.queue = profiles.load_profile(pending.request.model).live_queue
+        age = time.monotonic() - kept.slot_taken
+        if age < RENEW_SECONDS:
+            return
+        if kept.leaving is not None:
+            await asyncio.wait((kept.leaving,))  # or it would give away what we take now
+        give_up = time.monotonic() + self._slot_seconds
+        try:
+            while not await self._took_slot(pending):
+                if time.monotonic() > give_up:
+                    raise RenderFailed("no worker has room for this session", code="no_slot")
+                await asyncio.wait((pending.answer,), timeout=SLOT_PAUSE_SECONDS)
+                _raise_if_over(pending)
+        finally:
+            kept.position = 0
+
+    async def _took_slot(self, pending: _Pending) -> bool:
+        kept = pending.session
+        slot = await self._steadily(pending, lambda: self._slots.take(kept.queue, kept.member))
+        kept.position = slot.position
+        if slot.granted:
+            kept.slot_taken = time.monotonic()
+        return slot.granted
+
+    async def _steadily(self, pending: _Pending, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something at the broker, as soon as there is one. Raises `RenderUnavailable`."""
+        give_up = time.monotonic() + self._patience
+        while True:
             try:
-                await self._connection().lpush(key, message)
+                return await work()
             except _FAILURES as error:
                 self._replies.lost(error)
-            else:
-                return
             await self._until_reachable(pending, give_up)
 
     async def _until_reachable(self, pending: _Pending, give_up: float) -> None:
@@ -240,8 +305,7 @@ class RenderClient:
             )
         finally:
             back.cancel()
-        if pending.answer.done():
-            pending.answer.result()  # it was cancelled, or this process stops
+        _raise_if_over(pending)
         if time.monotonic() >= give_up:
             raise RenderUnavailable("the broker is away")
 
@@ -250,28 +314,27 @@ class RenderClient:
         if pending is not None and not pending.answer.done():
             pending.answer.set_result(reply)
 
-    async def _tell_epoch(self, key: str, epoch: int) -> None:
+    async def _tell_over(self, kept: _Session, epoch: int) -> None:
+        """Tell the workers, and give the slot back."""
         try:
-            await self._connection().set(key, epoch, ex=EPOCH_SECONDS)
+            await self._redis.set(wire.epoch_key(kept.id, kept.incarnation), epoch, ex=EPOCH_SECONDS)
+            if kept.queue:
+                await self._slots.release(kept.queue, kept.member)
         except _FAILURES as error:
             # Workers draw a little for nobody; what they send is dropped by its epoch all the same.
             self._replies.lost(error)
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _connection(self) -> aioredis.Redis:
-        if self._redis is None:
-            raise RuntimeError("start() comes first")
-        return self._redis
+        return task
 
 
-async def _within(answer: asyncio.Future[RenderReply], seconds: float) -> RenderReply | None:
-    """Wait for an answer; None when the time is up."""
-    done, _ = await asyncio.wait({answer}, timeout=seconds)
-    return answer.result() if done else None
+def _raise_if_over(pending: _Pending) -> None:
+    """Raise what ended the request; an answer that is there already is taken later."""
+    if pending.answer.done() and pending.answer.exception() is not None:
+        pending.answer.result()
 
 
 def _fail(pending: _Pending, error: Exception) -> None:

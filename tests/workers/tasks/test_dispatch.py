@@ -89,7 +89,7 @@ def test_a_broker_that_is_away_is_no_error_and_is_said_once(caplog) -> None:
 
 def test_workers_are_known_by_what_they_say(broker) -> None:
     assert presence.slots() == {}
-    presence.announce("render1@x", ("batch.mock", "batch.viseme"), 1)
-    presence.announce("render2@x", ("batch.mock",), 2)
+    presence.announce("render1@x", {"batch.mock": 1, "batch.viseme": 1})
+    presence.announce("render2@x", {"batch.mock": 2})
     assert presence.slots() == {"batch.mock": 3, "batch.viseme": 1}
     assert {worker.name for worker in presence.present()} == {"render1@x", "render2@x"}
