@@ -45,6 +45,16 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"queue": "webhooks", "expires": 10},
         },
+        "reap-sessions": {
+            "task": "workers.tasks.sessions.reap",
+            "schedule": 5.0,
+            "options": {"queue": "maintenance", "expires": 10},
+        },
+        "expire-sessions": {
+            "task": "workers.tasks.sessions.expire",
+            "schedule": 300.0,
+            "options": {"queue": "maintenance", "expires": 300},
+        },
         "expire": {
             "task": "workers.tasks.maintenance.expire",
             "schedule": 600.0,

@@ -34,7 +34,7 @@ def session_erase(session: Session) -> None:
         Session.objects.filter(pk=session.pk).update(
             erased_at=timezone.now(), metadata={}, persona_snapshot={}, metrics={}, failure_message=""
         )
-    _remove_objects(session.pk)
+    remove_objects(session.pk)
 
 
 def recording_erase(recording: Recording) -> None:
@@ -42,7 +42,7 @@ def recording_erase(recording: Recording) -> None:
     if recording.session.status != SessionStatus.ENDED:
         raise Conflict("End the session before erasing its recording.", code="session_running")
     _erased(recording)
-    _remove_objects(recording.session_id)
+    remove_objects(recording.session_id)
 
 
 def sweep() -> int:
@@ -51,13 +51,13 @@ def sweep() -> int:
     swept = 0
     erased = Session.objects.filter(erased_at__lt=settled, swept_at=None)
     for session_id in erased.values_list("pk", flat=True)[:AT_ONCE]:
-        if _remove_objects(session_id):
+        if remove_objects(session_id):
             swept += Session.objects.filter(pk=session_id).update(swept_at=timezone.now())
     recordings = Recording.objects.filter(
         Q(session__ended_at__lt=settled), status=RecordingStatus.ERASED, purged_at=None
     )
     for recording in recordings[:AT_ONCE]:
-        if _remove_objects(recording.session_id):
+        if remove_objects(recording.session_id):
             swept += Recording.objects.filter(pk=recording.pk).update(purged_at=timezone.now())
     return swept
 
@@ -68,7 +68,7 @@ def _erased(recording: Recording) -> None:
     )
 
 
-def _remove_objects(session_id: str) -> bool:
+def remove_objects(session_id: str) -> bool:
     """Remove every object of a session; False when the store is away, and `sweep` will try again."""
     try:
         store().delete_prefix(f"sessions/{session_id}/")

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from project.accounts import allowances
@@ -30,7 +31,8 @@ def test_a_session_goes_from_created_to_active_to_ended(alice, avatar) -> None:
 
 
 def test_it_ends_once_and_is_booked_once_and_told_once(alice, avatar) -> None:
-    webhooks.create_endpoint(alice, url="https://hooks.example.com/a")
+    with transaction.atomic():
+        webhooks.create_endpoint(alice, url="https://hooks.example.com/a")
     session, fence = started(alice, avatar)
     turn_back(session, 90, "started_at")
     assert services.session_end(session.pk, "api_ended") is True
