@@ -28,14 +28,15 @@ PRIMING = AAC_SAMPLES  # silence that FFmpeg's encoder puts before the first sam
 
 
 class AacCodec:
-    """AAC-LC packets from 48 kHz mono s16le sound, without a file around them.
+    """AAC-LC packets from 48 kHz s16le sound, without a file around them.
 
-    `channels=2` puts the same sound on both sides, for players that play mono on one ear.
+    The sound is mono; `channels=2` puts it on both sides, for players that play mono on one ear.
+    With `sides=2` it has two channels of its own, interleaved: left, right.
     """
 
-    def __init__(self, *, channels: int = 1, bit_rate: int = BIT_RATE) -> None:
-        if channels not in (1, 2):
-            raise ValueError(f"{channels} channels: only mono and the same sound twice are made")
+    def __init__(self, *, channels: int = 1, sides: int = 1, bit_rate: int = BIT_RATE) -> None:
+        if channels not in (1, 2) or sides not in (1, channels):
+            raise ValueError(f"{channels} channels from {sides}: mono, the same twice, or two are made")
         codec = av.CodecContext.create("aac", "w")
         assert isinstance(codec, av.AudioCodecContext)  # noqa: S101 - narrows the type for the checker
         codec.sample_rate, codec.format, codec.bit_rate = SOUND_RATE, "fltp", bit_rate
@@ -43,8 +44,8 @@ class AacCodec:
         codec.options = dict(CODER)
         codec.open()
         self._codec, self.channels, self.bit_rate = codec, channels, bit_rate
-        self._odd = b""
-        self._pending: NDArray[np.float32] = np.empty(0, np.float32)
+        self._sides, self._odd = sides, b""
+        self._pending: NDArray[np.float32] = np.empty((sides, 0), np.float32)
         self.pushed = 0
 
     @property
@@ -55,25 +56,26 @@ class AacCodec:
     def push(self, pcm: bytes) -> list[bytes]:
         """Take sound, however it is cut, and return the packets that became ready."""
         pcm = self._odd + pcm
-        whole = len(pcm) // 2 * 2
+        whole = len(pcm) // (2 * self._sides) * 2 * self._sides
         self._odd = pcm[whole:]
-        sound = np.frombuffer(pcm[:whole], "<i2").astype(np.float32) * np.float32(1 / 32768)
-        self.pushed += len(sound)
-        sound = np.concatenate((self._pending, sound))
-        ready = len(sound) // AAC_SAMPLES * AAC_SAMPLES
-        self._pending = sound[ready:]
-        return self._encode(sound[:ready])
+        sound = np.frombuffer(pcm[:whole], "<i2").reshape(-1, self._sides).T.astype(np.float32)
+        self.pushed += sound.shape[1]
+        sound = np.concatenate((self._pending, sound * np.float32(1 / 32768)), axis=1)
+        ready = sound.shape[1] // AAC_SAMPLES * AAC_SAMPLES
+        self._pending = sound[:, ready:]
+        return self._encode(sound[:, :ready])
 
     def flush(self) -> list[bytes]:
         """End the sound and return the last packets."""
-        last = self._encode(self._pending) if len(self._pending) else []
-        self._pending = np.empty(0, np.float32)
+        last = self._encode(self._pending)
+        self._pending = self._pending[:, :0]
         return last + [bytes(packet) for packet in self._codec.encode(None)]
 
     def _encode(self, sound: NDArray[np.float32]) -> list[bytes]:
         packets: list[bytes] = []
-        for start in range(0, len(sound), AAC_SAMPLES):
-            part = np.tile(sound[start : start + AAC_SAMPLES], (self.channels, 1))
+        for start in range(0, sound.shape[1], AAC_SAMPLES):
+            part = sound[:, start : start + AAC_SAMPLES]
+            part = np.tile(part, (self.channels // self._sides, 1))
             frame = AudioFrame.from_ndarray(part, format="fltp", layout=self._codec.layout.name)
             frame.sample_rate = SOUND_RATE
             packets += (bytes(packet) for packet in self._codec.encode(frame))
@@ -81,22 +83,22 @@ class AacCodec:
 
 
 class AacEncoder:
-    """Writes the sound of a clip, as it is made, to an .m4a that `assemble` copies from.
+    """Writes sound (see `AacCodec`), as it is made, to an .m4a that `assemble` copies from.
 
     The edit list hides the priming, so a player starts at the first pushed sample and ends with
     the last one. The file appears under its name when `close` has finished it; leaving a `with`
     block by an exception removes what was written.
     """
 
-    def __init__(self, path: Path, *, channels: int = 1, bit_rate: int = BIT_RATE) -> None:
-        self._codec = AacCodec(channels=channels, bit_rate=bit_rate)
+    def __init__(self, path: Path, *, channels: int = 1, sides: int = 1, bit_rate: int = BIT_RATE) -> None:
+        self._codec = AacCodec(channels=channels, sides=sides, bit_rate=bit_rate)
         self._path, self._part = path, path.with_name(path.name + ".part")
         self._sizes = array("I")
         self._file = self._part.open("wb")
         self._file.write(FILE_TYPE + struct.pack(">I4sQ", 1, b"mdat", 0))
 
     def push(self, pcm: bytes) -> None:
-        """Take 48 kHz mono s16le sound, cut anywhere."""
+        """Take 48 kHz s16le sound, cut anywhere."""
         self._write(self._codec.push(pcm))
 
     def close(self) -> int:

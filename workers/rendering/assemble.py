@@ -8,9 +8,9 @@ from the length of the sound before the first fragment comes, so the file is wri
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from struct import pack
@@ -39,16 +39,20 @@ class AssemblyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Frames `first` to `first + frames - 1` of a fragment; `first` has to be an IDR frame."""
+    """Frames `first` to `first + frames - 1` of a fragment; `first` has to be an IDR frame.
+
+    `held` names pictures, counted from `first`, that stand still, and for how many frames more.
+    """
 
     data: bytes
     first: int = 0
     frames: int | None = None
+    held: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A finished file."""
+    """A finished file; `frames` is its length in frames of 40 ms."""
 
     duration_ms: int
     frames: int
@@ -104,10 +108,7 @@ class _Film:
         file.seek(self._media_start)
         self._at = 0
         self.video: Track | None = None
-
-    @property
-    def frames(self) -> int:
-        return len(self.video.sizes) if self.video else 0
+        self.frames = 0
 
     def add(self, number: int, piece: Piece) -> None:
         fragment = _open_fragment(number, piece)
@@ -120,17 +121,27 @@ class _Film:
                 f"the first ({self.video.width}x{self.video.height}): they cannot be joined"
             )
         for start in range(0, len(fragment.samples), CHUNK_FRAMES):
-            self._add_pictures(self.video, fragment, start)
+            self._add_pictures(self.video, fragment, start, piece.held)
             self._add_sound(until=(self.frames * SAMPLES_PER_FRAME + self._sound.priming) // AAC_SAMPLES)
 
-    def _add_pictures(self, video: Track, fragment: Fragment, start: int) -> None:
+    def _add_pictures(self, video: Track, fragment: Fragment, start: int, held: Mapping[int, int]) -> None:
         samples = fragment.samples[start : start + CHUNK_FRAMES]
         assert video.sync is not None  # noqa: S101 - set with the track
-        for sample in samples:
+        for number, sample in enumerate(samples, start):
             video.sizes.append(len(sample.data))
+            self._show(video, 1 + held.get(number, 0))
             if sample.sync:
                 video.sync.append(len(video.sizes))
         self._write(video, b"".join(sample.data for sample in samples), len(samples))
+
+    def _show(self, video: Track, frames: int) -> None:
+        """Say for how long the picture is seen."""
+        self.frames += frames
+        count, ticks = video.deltas[-1] if video.deltas else (0, frames * FRAME_TICKS)
+        if ticks == frames * FRAME_TICKS:
+            video.deltas[-1:] = [(count + 1, ticks)]
+        else:
+            video.deltas.append((1, frames * FRAME_TICKS))
 
     def _add_sound(self, until: int) -> None:
         packets = list(islice(self._packets, max(0, until - self._sent)))
@@ -154,7 +165,6 @@ class _Film:
                 f"{self._sound.samples * 1000 // (SAMPLES_PER_FRAME * FPS)} ms"
             )
         self._add_sound(until=len(self._sound.sizes))
-        video.deltas = [(self.frames, FRAME_TICKS)]
         video.edit = (0, length)
         self._audio.edit = (self._sound.priming, min(length, self._sound.samples))
         self._write_tables([video, self._audio])

@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 
+import av
 import numpy as np
 import pytest
 
@@ -193,6 +194,40 @@ def test_recordings_cut_tails_and_enter_loops_at_an_idr_frame(tmp_path):
 
     played = [*range(5, 13), *range(100, 104), *range(10, 16)]
     assert decoded_numbers((tmp_path / "v.mp4").read_bytes()) == played
+
+
+def test_a_picture_may_stand_still_while_the_sound_goes_on(tmp_path):
+    """What a viewer saw when the sender stood still."""
+    sound = prepared(tmp_path / "a.m4a", 30)
+    pieces = [Piece(fragment(0, 10), 0, 8, {3: 15}), Piece(fragment(10, 5), held={4: 2})]
+    done = assemble(pieces, tmp_path / "a.m4a", tmp_path / "v.mp4")
+    seen = inspect(tmp_path / "v.mp4")
+
+    assert (done.frames, done.duration_ms, seen.errors) == (30, 1200, 0)
+    assert decoded_numbers((tmp_path / "v.mp4").read_bytes()) == [*range(8), *range(10, 15)]
+    frames = [round(float(each) * 25) for each in seen.pts]
+    assert frames == [0, 1, 2, 3, *range(19, 28)]
+    assert abs(seen.audio_seconds - len(sound) / 48_000) < 0.001
+
+
+def test_the_two_sides_may_be_different(tmp_path):
+    left, right = voice(1.0), voice(2.0)[48_000:]
+    with AacEncoder(tmp_path / "a.m4a", channels=2, sides=2) as encoder:
+        data = np.stack((left, right), axis=1).astype("<i2").tobytes()
+        for start in range(0, len(data), 4001):
+            encoder.push(data[start : start + 4001])
+    assemble([fragment(0, 25)], tmp_path / "a.m4a", tmp_path / "v.mp4")
+
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        heard = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+    for side, said in zip(heard * 32768, (left, right), strict=True):
+        assert np.corrcoef(side[:48_000], said)[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(("channels", "sides"), [(3, 1), (1, 2), (2, 0)])
+def test_other_numbers_of_channels_are_refused(tmp_path, channels, sides):
+    with pytest.raises(ValueError, match="channels"):
+        AacEncoder(tmp_path / "a.m4a", channels=channels, sides=sides)
 
 
 @pytest.mark.parametrize("piece", [(3, 4), (20, 5)])
