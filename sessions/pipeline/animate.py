@@ -79,8 +79,9 @@ class Animator:
         await self._flights.acquire()
         await self._room()
         span = await self._track.take(self._size(), self._patience(), timed=self._timed)
-        if span is None:
+        if span is None or self._stage.playout.epoch != self._epoch:
             self._flights.release()
+            return None
         return span
 
     async def _room(self) -> None:

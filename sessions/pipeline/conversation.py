@@ -300,9 +300,17 @@ class Conversation:
         if (reply := self._of(epoch)) is not None:
             reply.started(utterance, frame)
 
-    def ended(self, epoch: int, utterance: int, frame: int, samples: int, *, interrupted: bool) -> None:  # noqa: ARG002
+    def ended(
+        self,
+        epoch: int,
+        utterance: int,  # noqa: ARG002
+        frame: int,
+        samples: int,
+        *,
+        interrupted: bool,
+    ) -> None:
         if (reply := self._of(epoch)) is not None:
-            reply.ended(frame, samples)
+            reply.ended(frame, samples, interrupted=interrupted)
 
     def underrun(self, epoch: int, utterance: int, frame: int) -> None:  # noqa: ARG002
         if (reply := self._of(epoch)) is not None:

@@ -163,6 +163,8 @@ class Reply:
         self.scene.monitor.pushed(span.utterance, frame, pcm48k, playing)
 
     def _delta(self, text: str) -> None:
+        if self.over:  # cancelled, and not yet aware of it
+            return
         self.text += text
         self._emit("reply.delta", text=text)
 
@@ -170,6 +172,8 @@ class Reply:
 
     def fail(self, fault: Fault) -> None:
         """Tell what went wrong; the session goes on."""
+        if self.over:
+            return
         self.failed = True
         self._emit("error", code=fault.code, detail=fault.detail)
 
@@ -237,13 +241,14 @@ class Reply:
         )
         self._save()
 
-    def ended(self, frame: int, samples: int) -> None:
+    def ended(self, frame: int, samples: int, *, interrupted: bool) -> None:
         """Playout presented the last of an utterance, or was cut in it."""
         playing = self.playing[-1]
         playing.samples = samples
         self._end_ms = frame * FRAME_MS
         self._rows.append(playing.row(samples))
-        self._settle()
+        if not interrupted:
+            self._settle()
 
     def underrun(self, frame: int) -> None:
         self.measures.underruns += 1
