@@ -17,6 +17,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error
 
 from project.errors import Gone, InvalidInput, NotAllowed, NotFound, ParleyError
+from project.sockets import unsent_bytes
 from sessions import services
 from sessions.runtime import messages
 from sessions.runtime.commands import HostUnreachable
@@ -27,6 +28,7 @@ from sessions.runtime.links import (
     BAD_ORIGIN,
     BAD_TOKEN,
     ENDED,
+    GOING_AWAY,
     HOST_UNREACHABLE,
     NOT_FOUND,
     TOO_MUCH,
@@ -45,6 +47,7 @@ AUDIO_BYTES_A_SECOND, AUDIO_BYTES_AT_ONCE = 16_000 * 2 * 1.1, 16_000 * 2 * 5.0
 REFUSALS = 50  # messages that could not be used, before the socket is closed
 EARLY = 64  # messages kept until the session is found
 WAITING = 2_000  # events not yet written to the socket
+UNSENT_BYTES = 1024 * 1024  # ... and bytes that its client does not read
 
 
 class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
@@ -62,6 +65,7 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         self._audio_refused_at = -1e9
         self._refused = 0
         self._closing: int | None = None
+        self._closed = False
         self._outgoing: deque[str] = deque()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -82,10 +86,12 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         try:
             await super().__call__(*arguments)
         finally:
-            if self._link is not None:
-                self._link.detach()
             for task in self._tasks:
                 task.cancel()
+            if self._link is not None:
+                self._link.detach()
+            self.close_soon(GOING_AWAY)  # the server stops; nothing is said where the client is gone
+            await self._flush()
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:  # noqa: ARG002 - channels' signature
         raise StopConsumer
@@ -177,7 +183,7 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
     def send_event(self, event: Event) -> None:
         if self._closing is not None:
             return
-        if len(self._outgoing) >= WAITING:
+        if len(self._outgoing) >= WAITING or unsent_bytes(self.base_send) > UNSENT_BYTES:
             self.close_soon(TOO_SLOW)
             return
         self._outgoing.append(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
@@ -193,11 +199,14 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._outgoing:
-                await self.send(text_data=self._outgoing.popleft())
-            if self._closing is not None:
-                await self.close(code=self._closing)
-                return
+            await self._flush()
+
+    async def _flush(self) -> None:
+        while self._outgoing:
+            await self.send(text_data=self._outgoing.popleft())
+        if self._closing is not None and not self._closed:
+            self._closed = True
+            await self.close(code=self._closing)
 
 
 _CLOSE_CODES: dict[type[ParleyError], int] = {

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from project.errors import Conflict, NotAllowed, ParleyError
 from rtc.errors import PeerError
+from rtc.frames import IdleLoop
 from sessions.hosting import Standing
 from sessions.models import SessionStatus
 from sessions.pipeline.conversation import Conversation
@@ -68,6 +69,7 @@ class Parts:
     conversation: Conversation
     recorder: Recorder | None
     sound_of: Callable[[str], Awaitable[bytes]]  # 48 kHz mono s16le of an upload
+    idle_loop: Callable[[bool], Awaitable[IdleLoop]]  # the full or the lower rendition
     now: Callable[[], float] = time.monotonic
 
 
@@ -267,7 +269,8 @@ class LiveSession(MediaListener):
     async def _answer(self, payload: Payload) -> None:
         sdp = await self.parts.media.answer(payload["sdp"])
         if sdp is not None:
-            self.emit({"type": "rtc.answer", "sdp": sdp})
+            name = {} if payload.get("id") is None else {"id": payload["id"]}
+            self.emit({"type": "rtc.answer", "sdp": sdp, **name})
 
     async def _candidate(self, payload: Payload) -> None:
         await self.parts.media.candidate(payload["candidate"])
@@ -335,7 +338,18 @@ class LiveSession(MediaListener):
             self.tell_state()
 
     def quality(self, level: str) -> None:
-        self.parts.stage.low = level == "low"
+        """The client's line became narrow, or wide again: new fragments and the idle loop follow."""
+        low = level == "low"
+        self.parts.stage.low = low
+        if low and "narrow_line" not in self.warnings:
+            self.warnings.append("narrow_line")
+            self.office.note(self)
+        self._spawn(self._change_idle(low=low), "idle loop")
+
+    async def _change_idle(self, *, low: bool) -> None:
+        loop = await self.parts.idle_loop(low)
+        if self.parts.stage.low == low:
+            self.parts.media.playout.replace_idle(loop)
 
     def microphone(self, pcm16k: bytes) -> None:
         if not self._binary_audio:
@@ -389,7 +403,12 @@ class LiveSession(MediaListener):
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=f"{self.id} {name}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s: a task failed", self.id, exc_info=error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """The idle loops of this process: read once from storage, shared by every session that shows them."""
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 
 from rtc.frames import IdleLoop
-from rtc.packets import access_units
+from rtc.packets import MediaMalformed, access_units
+from storage import keys
+from storage.errors import StorageError
 from storage.s3 import store
 
 KEPT = 16  # about 1 MB each
@@ -31,6 +34,13 @@ class IdleLoops:
             raise
         self._keep(key)
         return loop
+
+    async def rendition(self, key: str, low: bool) -> IdleLoop:
+        """The loop, or the lighter one beside it; avatars of earlier versions have none."""
+        if low:
+            with contextlib.suppress(StorageError, MediaMalformed):
+                return await self.get(keys.idle_low(key))
+        return await self.get(key)
 
     def _keep(self, key: str) -> None:
         if key in self._loops:

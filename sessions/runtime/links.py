@@ -9,7 +9,6 @@ from sessions.runtime.events import Event
 
 # --- Why a socket is closed: the codes are part of the contract (docs/sessions.md) ---------
 NORMAL = 1000
-GOING_AWAY = 1012
 BAD_MESSAGE = 4400
 BAD_TOKEN = 4401
 BAD_ORIGIN = 4403
@@ -17,9 +16,11 @@ NOT_FOUND = 4404
 REPLACED = 4409
 ENDED = 4410
 TOO_MUCH = 4429
-TOO_SLOW = 4408
+# ... and those after which it is worth coming back; GOING_AWAY: at once, it goes on elsewhere.
+GOING_AWAY = 4012
 UNAVAILABLE = 4503
 HOST_UNREACHABLE = 4504
+TOO_SLOW = 4508
 
 
 class Socket(Protocol):

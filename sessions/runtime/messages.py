@@ -29,9 +29,14 @@ def _candidate(value: Any) -> bool:
     )
 
 
+def _name(value: Any) -> bool:
+    """What a client calls its offer, if it calls it anything: the answer repeats it."""
+    return value is None or isinstance(value, int) or (isinstance(value, str) and len(value) <= 100)
+
+
 # Fields that are not named here are ignored, so that newer clients can talk to older servers.
 FIELDS: dict[str, dict[str, tuple[Check, str]]] = {
-    "rtc.offer": {"sdp": (_text(MAX_SDP), "an SDP offer")},
+    "rtc.offer": {"sdp": (_text(MAX_SDP), "an SDP offer"), "id": (_name, "a short text or a number")},
     "rtc.candidate": {"candidate": (_candidate, "an ICE candidate or null")},
     "rtc.restart": {},
     "user.text": {"text": (_text(MAX_SPEECH), f"1 to {MAX_SPEECH} characters of text")},

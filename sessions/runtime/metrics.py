@@ -18,22 +18,27 @@ _COUNTED = {
     "messages_refused": "Messages of clients that could not be used",
 }
 
+_STANDING = {
+    "sessions": "Sessions hosted by this process",
+    "peers": "WebRTC peers connected to this process",
+    "speaking": "Sessions whose avatar speaks",
+}
+
 COUNTERS: Counter[str] = Counter()
+# Each registry of the process says what stands now, by the names above, and its `stalls`.
+GAUGES: list[Callable[[], dict[str, float]]] = []
 
 
-def samples(gauges: Callable[[], dict[str, float]]) -> list[Sample]:
-    """Return the counters, and what stands now: `sessions`, `peers`, `speaking`, `stalls`."""
-    counted: list[Sample] = [
-        (f"parley_live_{name}_total", "counter", meaning, COUNTERS[name])
-        for name, meaning in _COUNTED.items()
-    ]
-    now = gauges()
-    return counted + [
-        (f"parley_live_{name}", "gauge", meaning, now.get(name, 0))
-        for name, meaning in {
-            "sessions": "Sessions hosted by this process",
-            "peers": "WebRTC peers connected to this process",
-            "speaking": "Sessions whose avatar speaks",
-            "stalls": "Times this process was too late to send, so that frames were skipped",
-        }.items()
+def samples() -> list[Sample]:
+    now: Counter[str] = Counter()
+    for gauges in GAUGES:
+        now.update(gauges())
+    stalls = "Times this process was too late to send, so that frames were skipped"
+    return [
+        *(
+            (f"parley_live_{name}_total", "counter", meaning, COUNTERS[name])
+            for name, meaning in _COUNTED.items()
+        ),
+        ("parley_live_stalls_total", "counter", stalls, now["stalls"]),
+        *((f"parley_live_{name}", "gauge", meaning, now[name]) for name, meaning in _STANDING.items()),
     ]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from sessions.pipeline.language import language_model
 from sessions.pipeline.ports import AvatarSetup, FailureMode, PastTurn, PersonaSetup, Setup, Who
 from sessions.runtime.events import Event, EventLog
 from sessions.runtime.host import Facts, LiveSession, Office, Parts
+from sessions.runtime.idle import IdleLoops
 from sessions.runtime.media import Media
 from sessions.runtime.scribe import Scribe
 from sessions.runtime.stage import LiveStage, Played, RowJournal
@@ -90,6 +92,7 @@ class Equipment:
     scribe: Scribe
     ice: IceConfig
     mirror: Callable[[str, int, bytes], None]
+    loops: IdleLoops
 
 
 def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: Equipment) -> LiveSession:
@@ -123,7 +126,8 @@ def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: 
         seq=seq,
         kept=kept,
     )
-    session.begin(Parts(log, media, stage, conversation, None, sound_of))
+    loops = partial(tools.loops.rendition, row.idle_key)
+    session.begin(Parts(log, media, stage, conversation, None, sound_of, loops))
     return session
 
 

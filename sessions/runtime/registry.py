@@ -23,7 +23,7 @@ from project.errors import Conflict, Gone, ParleyError
 from rtc.clock import Pump
 from sessions import ice, services
 from sessions.models import SessionStatus
-from sessions.runtime import commands, lease, opening
+from sessions.runtime import commands, lease, metrics, opening
 from sessions.runtime.broker import Broker
 from sessions.runtime.commands import HostUnreachable
 from sessions.runtime.database import in_database
@@ -35,6 +35,7 @@ from sessions.runtime.links import Link, Socket
 from sessions.runtime.metrics import COUNTERS
 from sessions.runtime.relay import Door, Message, NotHosted, Relay, decode
 from sessions.runtime.scribe import Scribe
+from sessions.runtime.watch import StorageWatch
 from workers.live.client import RenderClient
 
 _log = logging.getLogger(__name__)
@@ -66,6 +67,10 @@ class Registry(Office):
         self.relay = Relay(self.process_id, self.broker)
         self.scribe = Scribe(self._database_changed)
         self.client = RenderClient(self.process_id)
+        self.storage = StorageWatch(
+            wanted=lambda: bool(self.sessions),
+            changed=lambda available: self._fault("storage_unavailable", on=not available),
+        )
         self.faults: set[str] = set()
         self.stopping = False
         self._opening: dict[str, asyncio.Lock] = {}
@@ -88,6 +93,8 @@ class Registry(Office):
             commands.serve(self)
             self._spawn(self._tick(), "live clock")
             self._spawn(self._keep_leases(), "live leases")
+            self._spawn(self.storage.run(), "live storage")
+            metrics.GAUGES.append(self.gauges)
 
     async def stop(self) -> None:
         """Give every session up so that another process can take it at once."""
@@ -95,6 +102,7 @@ class Registry(Office):
             return
         self.stopping = True
         commands.unserve(self)
+        metrics.GAUGES.remove(self.gauges)
         for task in self._tasks:
             task.cancel()
         hosted = list(self.sessions.values())
@@ -164,7 +172,7 @@ class Registry(Office):
             kept = await self._mirrored(session_id)
             seq = continued(kept, claimed.row.last_seq)
             tools = opening.Equipment(
-                self, self.pump, self.client, self.scribe, ice.config(), self.broker.mirror
+                self, self.pump, self.client, self.scribe, ice.config(), self.broker.mirror, self.idle
             )
             session = opening.build(claimed, idle, seq, kept, tools)
         except BaseException:
@@ -411,3 +419,10 @@ def registry() -> Registry:
     if loop not in _registries:
         _registries[loop] = Registry()
     return _registries[loop]
+
+
+async def stop_registry() -> None:
+    """Give up what this loop hosts; its sessions go on elsewhere."""
+    found = _registries.get(asyncio.get_running_loop())
+    if found is not None:
+        await found.stop()
