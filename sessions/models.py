@@ -17,7 +17,7 @@ class Persona(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="personas", null=True, blank=True
     )
-    slug = models.SlugField(max_length=80, unique=True)
+    slug = models.SlugField(max_length=80)
     name = models.CharField(max_length=120)
     description = models.CharField(max_length=500, blank=True)
     language = models.CharField(max_length=20, default="en", help_text="BCP 47, such as en or ja")
@@ -36,6 +36,12 @@ class Persona(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [models.Index(fields=["owner", "-created_at", "-id"], name="persona_newest_first")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "slug"], condition=Q(owner__isnull=False), name="own_persona_once"
+            ),
+            models.UniqueConstraint(fields=["slug"], condition=Q(owner=None), name="shared_persona_once"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.text import slugify
 
@@ -27,8 +27,10 @@ def visible_to(user: User) -> QuerySet[Persona]:
 
 
 def find(user: User, reference: str) -> Persona | None:
-    """Find a visible persona by its id or its slug."""
-    return visible_to(user).filter(Q(pk=reference) | Q(slug=reference)).first()
+    """Find a visible persona by its id, or by its slug: one's own before everybody's."""
+    mine = Q(owner=None) | Q(owner=user)
+    found = visible_to(user).filter(Q(pk=reference) | mine & Q(slug=reference))
+    return found.order_by(F("owner").asc(nulls_last=True)).first()
 
 
 def persona_get(user: User, reference: str) -> Persona:
@@ -63,18 +65,22 @@ def persona_create(owner: User, *, slug: str = "", **fields: Any) -> Persona:
 
 
 def persona_update(persona: Persona, changes: Mapping[str, Any]) -> Persona:
-    """Change some fields. Raises `InvalidInput`."""
+    """Change some fields. Raises `InvalidInput`. A built-in one follows its file no more."""
     _check_voice(changes)
     for name, value in changes.items():
         setattr(persona, name, value)
+    persona.builtin = False
     return _saved(persona)
 
 
 def persona_archive(persona: Persona) -> None:
-    """Take a persona out of use; its slug becomes free, and sessions keep what they began with."""
-    Persona.objects.filter(pk=persona.pk, archived_at=None).update(
-        archived_at=timezone.now(), slug=persona.pk.replace("_", "-")
-    )
+    """Take a persona out of use; sessions keep what they began with.
+
+    Its slug becomes free, except that of a built-in one, which would be loaded again.
+    """
+    slug = persona.slug if persona.builtin else persona.pk.replace("_", "-")
+    rows = Persona.objects.filter(pk=persona.pk, archived_at=None)
+    rows.update(archived_at=timezone.now(), slug=slug)
 
 
 def _saved(persona: Persona) -> Persona:
@@ -91,7 +97,8 @@ def _saved(persona: Persona) -> Persona:
 def _free_slug(persona: Persona) -> str:
     """A slug from the name, made unique by the end of the id where it is taken."""
     slug = slugify(persona.name)[:60] or "persona"
-    return f"{slug}-{persona.pk[-8:]}" if Persona.objects.filter(slug=slug).exists() else slug
+    taken = Persona.objects.filter(Q(owner=None) | Q(owner=persona.owner), slug=slug).exists()
+    return f"{slug}-{persona.pk[-8:]}" if taken else slug
 
 
 def _check_voice(fields: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The step between empty parts and a service: the bucket, the first accounts and avatars.
+"""The step between empty parts and a service: the bucket, the first accounts, avatars and personas.
 
 A child of the supervisor, and the only module here that loads Django.
 """
@@ -26,6 +26,7 @@ def main() -> int:
     made = io.StringIO()
     call_command("bootstrap", "--json", "--keep-file", sys.argv[2], stdout=made)
     call_command("load_builtin_avatars")
+    call_command("load_builtin_personas")
     target = Path(sys.argv[1])
     target.touch(mode=0o600)
     target.write_text(json.dumps(_last_object(made.getvalue())))
