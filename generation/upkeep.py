@@ -3,7 +3,7 @@
 import logging
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.utils import timezone
 
 from generation.avatars import services as avatars
@@ -20,6 +20,8 @@ AT_ONCE = 200
 ORPHAN_AGE = timedelta(days=1)
 # A clip's row says `410 Gone` for a while after its files went.
 ROWS_KEPT = timedelta(days=30)
+
+TABLES: dict[str, type[Model]] = {keys.CLIPS: Clip, keys.UPLOADS: Upload, keys.AVATARS: Avatar}
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ def remove_uploads() -> int:
 def collect_orphans(*, dry_run: bool = False) -> int:
     """Delete objects without a row that nobody has touched for a day; return how many there were."""
     found = 0
-    for top, owner_id, names in orphans.old_owners(timezone.now() - ORPHAN_AGE):
+    for top, owner_id, names in orphans.old_owners(timezone.now() - ORPHAN_AGE, below=TABLES):
         if _has_row(top, owner_id):
             continue
         found += len(names)
@@ -87,9 +89,6 @@ def reconcile_preparations() -> int:
 
 
 def _has_row(top: str, owner_id: str) -> bool:
-    tables = {keys.CLIPS: Clip, keys.UPLOADS: Upload, keys.AVATARS: Avatar}
-    table = tables.get(top)
-    if table is None:
-        return True
+    table = TABLES[top]
     rows = table._default_manager.filter(pk=owner_id)
     return rows.filter(purged_at=None).exists() if table is Clip else rows.exists()

@@ -19,11 +19,13 @@ False
 CLIPS = "clips/"
 UPLOADS = "uploads/"
 AVATARS = "avatars/"
+SESSIONS = "sessions/"
 # Prefixes whose objects belong to a row; an object without its row is an orphan.
-OWNED = (CLIPS, UPLOADS, AVATARS)
+OWNED = (CLIPS, UPLOADS, AVATARS, SESSIONS)
 
 AVATAR_FILES = ("bundle.bin", "idle.mp4", "idle_low.mp4", "preview.jpg", "portrait.png")
 RESULT_FILES = ("video.mp4", "poster.jpg", "captions.srt", "captions.vtt")
+RECORDING_FILES = ("video.mp4", "session.vtt")
 
 
 def upload(upload_id: str) -> str:
@@ -167,6 +169,42 @@ def result(clip_id: str, name: str) -> str:
     'clips/clip_1/result/video.mp4'
     """
     return f"{clip(clip_id)}result/{_safe(name)}"
+
+
+def session(session_id: str) -> str:
+    """Prefix of everything that is kept of a session.
+
+    >>> session("ses_1")
+    'sessions/ses_1/'
+    """
+    return f"{SESSIONS}{_safe(session_id)}/"
+
+
+def recording_parts(session_id: str) -> str:
+    """Prefix of what was written down while the session went on.
+
+    >>> recording_parts("ses_1")
+    'sessions/ses_1/parts/'
+    """
+    return f"{session(session_id)}parts/"
+
+
+def recording_part(session_id: str, fence: int, number: int) -> str:
+    """A few seconds of a session; `fence` is its host's, so that no host writes over another's.
+
+    >>> recording_part("ses_1", 2, 17)
+    'sessions/ses_1/parts/000002-000017.part'
+    """
+    return f"{recording_parts(session_id)}{fence:06d}-{number:06d}.part"
+
+
+def recording(session_id: str, name: str) -> str:
+    """One of RECORDING_FILES.
+
+    >>> recording("ses_1", "video.mp4")
+    'sessions/ses_1/recording/video.mp4'
+    """
+    return f"{session(session_id)}recording/{_safe(name)}"
 
 
 def owner(key: str) -> tuple[str, str]:
