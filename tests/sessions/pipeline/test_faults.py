@@ -44,14 +44,16 @@ def _codes(talk: Any) -> list[str]:
     return [event["code"] for event in talk.of("error")]
 
 
-MODEL_FAULTS = {
+FIRST = "Sure, I can help you with that."
+BROKEN_OFF = _error("provider_truncated", retryable=True)
+MODEL_FAULTS: dict[str, tuple[list[Any], str, str]] = {
     "error": ([0.1, _error("provider_refused")], "language_model_refused", ""),
     "silence": ([3600], "language_model_timeout", ""),
     "nothing": ([0.1], "language_model_empty", ""),
     "blank": ([0.1, " \n", 0.1], "language_model_empty", ""),
-    "breaks off": ([*tokens(ANSWER)[:20], _error("provider_truncated", retryable=True)], "language_model_truncated", "Sure, I can help you with that."),
-    "stops": ([*tokens(ANSWER)[:20], 3600], "language_model_timeout", "Sure, I can help you with that."),
-}  # fmt: skip
+    "breaks off": ([*tokens(ANSWER)[:20], BROKEN_OFF], "language_model_truncated", FIRST),
+    "stops": ([*tokens(ANSWER)[:20], 3600], "language_model_timeout", FIRST),
+}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -66,7 +68,9 @@ async def test_a_language_model_that_fails_is_apologised_for(fault, mode):
         assert talk.of("error")[0]["detail"]
         assert talk.of("reply.delta")[-1]["text"].strip() == SORRY
         spoken = [*([heard] if heard else []), *([SORRY] if mode == "spoken" else [])]
-        assert [event["heard_text"] for event in talk.of("speech.ended")] == ([" ".join(spoken)] if spoken else [])
+        assert [event["heard_text"] for event in talk.of("speech.ended")] == (
+            [" ".join(spoken)] if spoken else []
+        )
         assert talk.stage.turns[2].status == "failed"
         await _goes_on(talk)
 
@@ -127,7 +131,9 @@ async def test_a_voice_that_stalls_once_is_asked_again():
 @in_virtual_time
 async def test_a_later_sentence_that_fails_does_not_take_the_ones_before_it():
     voice = ScriptedVoice(faults={2: _error("provider_refused")})
-    async with room(answers=[tokens(ANSWER), tokens(AGAIN)], voice=voice, persona=PERSONA, failure="written") as talk:
+    async with room(
+        answers=[tokens(ANSWER), tokens(AGAIN)], voice=voice, persona=PERSONA, failure="written"
+    ) as talk:
         await talk.conversation.ask(text="When are you open?")
         ended = await talk.until("speech.ended")
         assert ended["heard_text"] == "Sure, I can help you with that."
@@ -135,7 +141,12 @@ async def test_a_later_sentence_that_fails_does_not_take_the_ones_before_it():
         await _goes_on(talk)
 
 
-RENDER_FAULTS = {"fail": "render_timeout", "stall": "render_timeout", "garbage": "render_malformed", "short": "render_malformed"}  # fmt: skip
+RENDER_FAULTS = {
+    "fail": "render_timeout",
+    "stall": "render_timeout",
+    "garbage": "render_malformed",
+    "short": "render_malformed",
+}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -162,7 +173,11 @@ async def test_pictures_that_are_not_drawn_end_the_reply_and_not_the_session(fau
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("heard", "code"),
-    [(_error("provider_timeout"), "recognition_timeout"), (3600, "recognition_timeout"), ("", "nothing_heard")],
+    [
+        (_error("provider_timeout"), "recognition_timeout"),
+        (3600, "recognition_timeout"),
+        ("", "nothing_heard"),
+    ],
 )
 @in_virtual_time
 async def test_a_recording_that_is_not_understood_is_told(heard, code, mode):

@@ -1,5 +1,7 @@
 """A turn of the avatar: from text to what is played, and what is told about it."""
 
+import itertools
+
 import pytest
 
 from tests.sessions.pipeline.cast import (
@@ -60,7 +62,7 @@ async def test_chunks_begin_short_grow_and_join_in_motion():
         chunks = talk.worker.chunks
         assert [chunk.frames for chunk in chunks[:3]] == [5, 10, 20]
         assert max(chunk.frames for chunk in chunks) <= 37
-        for before, after in zip(chunks, chunks[1:], strict=False):
+        for before, after in itertools.pairwise(chunks):
             assert after.start_frame == before.start_frame + before.frames
         assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
         assert len({chunk.epoch for chunk in chunks}) == 1
@@ -186,7 +188,14 @@ async def test_the_turns_are_written_down_as_they_were_heard():
         )
         assert avatar.start_ms == avatar.utterances[0]["start_ms"]
         assert avatar.end_ms >= avatar.utterances[-1]["end_ms"]
-        assert [word[0] for word in avatar.utterances[1]["words"]] == "I can help you with that.".split()
+        assert [word[0] for word in avatar.utterances[1]["words"]] == [
+            "I",
+            "can",
+            "help",
+            "you",
+            "with",
+            "that.",
+        ]
         assert avatar.metrics["first_segment_ms"] == 280
 
 
@@ -252,7 +261,7 @@ async def test_a_slow_worker_stops_the_speech_and_does_not_lose_any_of_it():
         spoken = sum(tick.speaking for tick in talk.stage.ticks)
         assert spoken == sum(chunk.frames for chunk in talk.worker.chunks)
         rows = talk.stage.turns[2].utterances
-        assert all(a["end_ms"] <= b["start_ms"] for a, b in zip(rows, rows[1:], strict=False))
+        assert all(a["end_ms"] <= b["start_ms"] for a, b in itertools.pairwise(rows))
         # The words move with the sound: the gaps in it are gaps between them.
         words = [word for row in rows for word in row["words"]]
         assert words[-1][2] - words[0][1] > 500 + len(answer) * 60
