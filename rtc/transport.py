@@ -10,6 +10,7 @@ encrypted and given to the socket, in it is decrypted in the socket's callback.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,9 @@ from rtc.sdp import RemoteCandidate
 GATHER_SECONDS = 1.0  # for a STUN or TURN server that does not answer
 MAX_WAITING = 100  # datagrams kept for the handshake
 CERTIFICATE_SECONDS = 24 * 3600
+
+# At its usual level aioice writes down the address of every customer.
+logging.getLogger("aioice").setLevel(logging.WARNING)
 
 
 class MediaHandler(Protocol):
