@@ -23,6 +23,7 @@ from sessions.models import Session, SessionStatus, Turn
 from sessions.pipeline.conversation import Conversation
 from sessions.pipeline.language import language_model
 from sessions.pipeline.ports import AvatarSetup, FailureMode, PastTurn, PersonaSetup, Setup, Who
+from sessions.recording.recorder import Recorder
 from sessions.runtime.events import Event, EventLog
 from sessions.runtime.host import Facts, LiveSession, Office, Parts
 from sessions.runtime.idle import IdleLoops
@@ -107,6 +108,8 @@ def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: 
         idle, listener=session, played=played, pump=tools.pump, ice=tools.ice, user=row.pk, origin=origin
     )
     session.timers.had_peer = origin is not None
+    recorder = Recorder(row.pk, fence, flush=media.playout.flush) if row.record else None
+    played.recorder = recorder
     avatar = AvatarSetup(row.model, row.bundle_key, row.bundle_sha256, row.width, row.height, len(idle))
     stage = LiveStage(
         row.pk,
@@ -114,7 +117,7 @@ def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: 
         media=media,
         journal=RowJournal(row.pk, fence, tools.scribe),
         client=tools.client,
-        recorder=None,
+        recorder=recorder,
         emit=session.emit,
         phase_changed=session.phase_changed,
     )
@@ -127,7 +130,7 @@ def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: 
         kept=kept,
     )
     loops = partial(tools.loops.rendition, row.idle_key)
-    session.begin(Parts(log, media, stage, conversation, None, sound_of, loops))
+    session.begin(Parts(log, media, stage, conversation, recorder, sound_of, loops))
     return session
 
 
