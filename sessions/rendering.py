@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import redis
 
 from generation.clips import actors
+from sessions import warming
 from storage.errors import StorageError
 from workers.adapters.avatar.base import AudioWindow
 from workers.adapters.errors import AdapterError
@@ -39,8 +41,15 @@ def render(text: str, worker: str) -> None:
     except wire.WireError as error:
         _log.error("%s", error)
         return
-    if picked_up > request.deadline_at + LATE_SECONDS or not _take(request, worker):
-        return
+    try:
+        if picked_up < request.deadline_at + LATE_SECONDS and _take(request, worker):
+            _make(request, worker, picked_up)
+    except redis.RedisError as error:
+        # It is asked for again; without the broker nobody could be told anything.
+        _log.info("Fragment %d of %s is left: %s", request.number, request.session, error)
+
+
+def _make(request: RenderRequest, worker: str, picked_up: float) -> None:
     began = time.perf_counter()
     try:
         data, code, retryable = _draw(request), "", False
@@ -88,7 +97,7 @@ def _is_over(said: Any, request: RenderRequest) -> bool:
 
 def _draw(request: RenderRequest) -> bytes:
     renderer = actors.renderer(request.model)
-    avatar = actors.avatar(renderer, request.bundle_key, request.bundle_sha256)
+    avatar = warming.avatar(wire.Wanted(request.model, request.bundle_key, request.bundle_sha256))
     stream = renderer.open_stream(avatar, start_frame=request.start_frame)
     window = AudioWindow(
         pcm=np.frombuffer(request.pcm16k, np.int16),

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 def warm(queues: Collection[str]) -> None:
     """Load the renderers of these queues, and the avatars of the shared catalogue."""
     for profile in profiles.profiles():
-        if {profile.queue, profile.live_queue} & set(queues) and profiles.is_installed(profile.id):
+        if profile.queue in queues and profiles.is_installed(profile.id):
             try:
                 _warm(profile.id)
             except (AdapterError, StorageError, Error) as error:
@@ -29,8 +29,11 @@ def warm(queues: Collection[str]) -> None:
 
 def _warm(model: str) -> None:
     renderer = actors.renderer(model)
-    ready = Avatar.objects.filter(
-        model=model, owner=None, status=AvatarStatus.READY, archived_at=None
-    ).exclude(bundle_key="")
-    for avatar in ready.order_by("-created_at")[:AVATARS]:
+    for avatar in newest(model):
         actors.avatar(renderer, avatar.bundle_key, avatar.bundle_sha256)
+
+
+def newest(model: str) -> list[Avatar]:
+    """Return the newest avatars of the shared catalogue: the likeliest to be asked for."""
+    ready = Avatar.objects.filter(model=model, owner=None, status=AvatarStatus.READY, archived_at=None)
+    return list(ready.exclude(bundle_key="").order_by("-created_at")[:AVATARS])

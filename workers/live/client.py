@@ -39,6 +39,7 @@ PATIENCE_SECONDS = 30.0  # how long a request waits for a broker that is away
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 EPOCH_SECONDS = 120  # how long a worker may still meet requests of a past epoch
+WANTED_SECONDS = 3600
 RENEW_SECONDS = LEASE_MS / 1000 / 4
 SLOT_PAUSE_SECONDS = 0.1
 EVERYTHING = 2**53  # an epoch that no session reaches
@@ -187,6 +188,10 @@ class RenderClient:
                 raise RenderCancelled("its epoch is over")
             return await self._ask(kept, request)
 
+    def warm(self, *, model: str, bundle_key: str, bundle_sha256: str) -> None:
+        """Have every live worker load an avatar that will be needed soon. Returns at once."""
+        self._in_background(self._tell_wanted(wire.Wanted(model, bundle_key, bundle_sha256)))
+
     def cancel(self, session: str, epoch: int) -> None:
         """Nothing of `epoch` or older is wanted any more. Returns at once; workers stop between frames."""
         kept = self._kept(session)
@@ -290,7 +295,7 @@ class RenderClient:
         give_up = time.monotonic() + self._patience
         while True:
             try:
-                return await work()
+                return await _unless_over(pending, work())
             except _FAILURES as error:
                 self._replies.lost(error)
             await self._until_reachable(pending, give_up)
@@ -314,6 +319,18 @@ class RenderClient:
         if pending is not None and not pending.answer.done():
             pending.answer.set_result(reply)
 
+    async def _tell_wanted(self, wanted: wire.Wanted) -> None:
+        text, now = wire.dump_wanted(wanted), time.time()
+        told = self._redis.pipeline(transaction=False)
+        told.publish(wire.WARM, text)
+        told.zadd(wire.WARM, {text: now})  # for workers that start later
+        told.zremrangebyscore(wire.WARM, "-inf", now - WANTED_SECONDS)
+        told.expire(wire.WARM, WANTED_SECONDS)
+        try:
+            await told.execute()
+        except _FAILURES as error:
+            self._replies.lost(error)
+
     async def _tell_over(self, kept: _Session, epoch: int) -> None:
         """Tell the workers, and give the slot back."""
         try:
@@ -329,6 +346,19 @@ class RenderClient:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _unless_over(pending: _Pending, work: Awaitable[T]) -> T:
+    """Await something, but no longer than the request is wanted: a broker that hangs takes seconds."""
+    task = asyncio.ensure_future(work)
+    either: set[asyncio.Future[Any]] = {task, pending.answer}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            _raise_if_over(pending)
+        return await task
+    finally:
+        task.cancel()
 
 
 def _raise_if_over(pending: _Pending) -> None:

@@ -24,7 +24,7 @@ WAITING_MS = 2000  # who did not ask again for so long has left the line
 # Members are scored by the moment they lapse; `owners` says whose worker each slot counts for, and
 # `line` holds who waits, by arrival. Returns {worker, 0}, or {'', position from 1}.
 _TAKE = """
-local held, owners, line, asked, workers = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local held, owners, line, asked, arrivals, workers = unpack(KEYS)
 local member, lease, patience = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -54,7 +54,9 @@ for i = 1, #said, 2 do
     if room > best_room then best, best_room = said[i], room end
   end
 end
-redis.call('ZADD', line, 'NX', now, member)
+if not redis.call('ZSCORE', line, member) then
+  redis.call('ZADD', line, redis.call('INCR', arrivals), member)
+end
 local ahead = redis.call('ZRANK', line, member)
 if best and total - redis.call('ZCARD', held) > ahead then
   redis.call('ZREM', line, member)
@@ -114,4 +116,4 @@ def held(broker: redis.Redis, queue: str) -> int:
 
 
 def _keys(queue: str) -> list[Any]:
-    return [f"{HELD}{queue}", f"{HELD}{queue}:owners", f"{HELD}{queue}:line", f"{HELD}{queue}:asked"]
+    return [f"{HELD}{queue}{part}" for part in ("", ":owners", ":line", ":asked", ":arrivals")]

@@ -15,6 +15,7 @@ from workers.adapters.avatar.base import Phone
 
 REPLIES = "live:replies:"
 EPOCH = "live:epoch:"
+WARM = "live:warm"  # a channel, and the sorted set of what went through it lately
 TAKEN = "live:taken:"
 DONE = b"done"
 
@@ -91,6 +92,27 @@ class RenderReply:
 
 def epoch_key(session: str, incarnation: str) -> str:
     return f"{EPOCH}{session}:{incarnation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An avatar that a session is about to use."""
+
+    model: str
+    bundle_key: str
+    bundle_sha256: str
+
+
+def dump_wanted(wanted: Wanted) -> str:
+    return json.dumps([wanted.model, wanted.bundle_key, wanted.bundle_sha256])
+
+
+def load_wanted(text: bytes) -> Wanted:
+    """Read what `dump_wanted` wrote. Raises `WireError`."""
+    try:
+        return Wanted(*map(str, json.loads(text)))
+    except (ValueError, TypeError) as error:
+        raise WireError(f"no avatar: {error}") from error
 
 
 def dump_request(request: RenderRequest) -> str:

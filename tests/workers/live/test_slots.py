@@ -1,0 +1,129 @@
+"""Who may speak: as many as the workers carry, the longest waiting first."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import redis
+import redis.asyncio as aioredis
+
+from tests.support.live_worker import QUEUE, PlayedWorker, until, wish
+from workers import presence
+from workers.live import slots as module
+from workers.live.client import RenderClient, RenderFailed
+from workers.live.slots import Slots
+
+
+@pytest.fixture
+async def slots(broker: "redis.Redis", valkey: str) -> AsyncIterator[Slots]:
+    async with aioredis.Redis.from_url(valkey) as connection:
+        yield Slots(connection)
+
+
+async def test_there_are_as_many_as_the_workers_say(slots: Slots, broker: "redis.Redis") -> None:
+    presence.announce("live2@x", {QUEUE: 2})
+    taken = [await slots.take(QUEUE, f"ses_{number}") for number in range(8)]
+    assert [slot.granted for slot in taken] == [True] * 6 + [False] * 2
+    assert [slot.position for slot in taken[6:]] == [1, 2]
+    assert module.held(broker, QUEUE) == 6
+
+
+async def test_the_worker_with_the_most_room_is_next(slots: Slots) -> None:
+    presence.announce("live2@x", {QUEUE: 2})
+    owners = [(await slots.take(QUEUE, f"ses_{number}")).worker for number in range(6)]
+    assert owners[:2] == ["live1@x", "live1@x"]
+    assert sorted(owners) == ["live1@x"] * 4 + ["live2@x"] * 2
+
+
+async def test_who_holds_one_keeps_it_and_takes_no_second(slots: Slots, broker: "redis.Redis") -> None:
+    first = await slots.take(QUEUE, "ses_1")
+    assert await slots.take(QUEUE, "ses_1") == first
+    assert module.held(broker, QUEUE) == 1
+
+
+async def test_one_that_is_given_back_goes_to_who_waits_longest(slots: Slots) -> None:
+    for number in range(4):
+        await slots.take(QUEUE, f"ses_{number}")
+    await slots.take(QUEUE, "patient")
+    await slots.take(QUEUE, "late")
+    await slots.release(QUEUE, "ses_2")
+    assert (await slots.take(QUEUE, "late")).position == 2
+    assert (await slots.take(QUEUE, "patient")).granted
+    assert (await slots.take(QUEUE, "late")).position == 1
+
+
+async def test_one_that_is_not_renewed_lapses(slots: Slots) -> None:
+    for number in range(4):
+        await slots.take(QUEUE, f"ses_{number}", lease_ms=100)
+    await slots.take(QUEUE, "ses_0", lease_ms=60_000)
+    assert not (await slots.take(QUEUE, "ses_9")).granted
+    await asyncio.sleep(0.15)
+    granted = [(await slots.take(QUEUE, f"other_{number}")).granted for number in range(4)]
+    assert (await slots.take(QUEUE, "ses_9")).granted
+    assert granted == [True, True, False, False]  # ses_9 was first in line, ses_0 renewed its own
+
+
+async def test_who_stopped_asking_holds_nobody_up(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING_MS", 50)
+    for number in range(4):
+        await slots.take(QUEUE, f"ses_{number}")
+    await slots.take(QUEUE, "gone")
+    await asyncio.sleep(0.1)
+    assert (await slots.take(QUEUE, "next")).position == 1
+
+
+async def test_a_worker_that_left_or_fell_silent_is_not_counted_on(
+    slots: Slots, broker: "redis.Redis"
+) -> None:
+    presence.announce("live2@x", {QUEUE: 2})
+    presence.leave("live1@x", {QUEUE: 4})
+    assert [(await slots.take(QUEUE, f"ses_{n}")).granted for n in range(3)] == [True, True, False]
+    broker.hset(f"{presence.LIVE}{QUEUE}", "live3@x", f"9:{int(time.time() * 1000) - 1}")
+    assert not (await slots.take(QUEUE, "ses_2")).granted
+
+
+async def test_many_at_once_get_no_more_than_there_are(slots: Slots, broker: "redis.Redis") -> None:
+    taken = await asyncio.gather(*(slots.take(QUEUE, f"ses_{number}") for number in range(40)))
+    assert sum(slot.granted for slot in taken) == 4
+    assert sorted(slot.position for slot in taken if not slot.granted) == list(range(1, 37))
+
+
+async def test_a_session_waits_for_its_turn_and_learns_its_place(
+    client: RenderClient, worker: PlayedWorker, slots: Slots
+) -> None:
+    for number in range(4):
+        await slots.take(QUEUE, f"ses_{number}", lease_ms=60_000)
+    asked = asyncio.create_task(client.render(**wish(session="ses_9")))
+    await until(lambda: client.position("ses_9") == 1)
+    await slots.release(QUEUE, "ses_3")
+    await worker.answer(await worker.take())
+    assert (await asked).data == b"mp4"
+    assert client.position("ses_9") == 0
+
+
+async def test_without_a_slot_in_time_the_request_fails(broker: "redis.Redis") -> None:
+    presence.leave("live1@x", {QUEUE: 4})
+    client = RenderClient("process-2", slot_seconds=0.2)
+    await client.start()
+    with pytest.raises(RenderFailed) as failed:
+        await client.render(**wish())
+    assert failed.value.code == "no_slot"
+    assert broker.llen(f"celery:{QUEUE}") == 0
+    await client.close()
+
+
+async def test_an_interrupted_session_gives_its_slot_back_and_takes_it_again(
+    client: RenderClient, worker: PlayedWorker, broker: "redis.Redis"
+) -> None:
+    asked = asyncio.create_task(client.render(**wish(1, epoch=0)))
+    await worker.answer(await worker.take())
+    await asked
+    assert module.held(broker, QUEUE) == 1
+    client.cancel("ses_1", 0)
+    asked = asyncio.create_task(client.render(**wish(2, epoch=1)))
+    await worker.answer(await worker.take())
+    await asked
+    assert module.held(broker, QUEUE) == 1
+    client.forget("ses_1")
+    await until(lambda: module.held(broker, QUEUE) == 0)
