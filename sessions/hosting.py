@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.utils import timezone
 
 from sessions import admission, states
-from sessions.models import Session, SessionStatus, Turn, TurnStatus
+from sessions.models import Session, SessionStatus, Speaker, Turn, TurnStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,15 @@ def host_claim(session_id: str, host: str) -> int | None:
         rows = Session.objects.filter(free, pk=session_id, status__in=states.UNFINISHED)
         if not rows.update(host=host, host_lease_until=_until(), fence=F("fence") + 1, last_seen_at=_now()):
             return None
-        # What a former host had not finished saying stays as far as it was written down.
-        open_turns = Turn.objects.filter(session=session_id, status=TurnStatus.OPEN)
-        open_turns.update(status=TurnStatus.DONE, interrupted=True)
+        close_turns(session_id)
         return Session.objects.values_list("fence", flat=True).get(pk=session_id)
+
+
+def close_turns(session_id: str) -> None:
+    """Close what nobody goes on with; what the avatar had not finished saying was interrupted."""
+    interrupted = Case(When(who=Speaker.AVATAR, then=True), default=F("interrupted"))
+    open_turns = Turn.objects.filter(session=session_id, status=TurnStatus.OPEN)
+    open_turns.update(status=TurnStatus.DONE, interrupted=interrupted)
 
 
 def host_renew(session_id: str, host: str, fence: int) -> bool:

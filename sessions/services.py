@@ -21,6 +21,7 @@ from project.ids import new_id
 from sessions import admission, announcements, hooks, states, tokens, wishes
 from sessions.hosting import (
     Standing,
+    close_turns,
     host_claim,
     host_of,
     host_release,
@@ -37,7 +38,6 @@ from sessions.models import (
     Session,
     SessionStatus,
     Turn,
-    TurnStatus,
 )
 from sessions.wishes import Order, Wish
 
@@ -186,8 +186,7 @@ def session_end(
         if not states.end(session_id, EndReason(reason), fence=fence, still=still, **told):
             return False
         session = Session.objects.select_related("owner").get(pk=session_id)
-        open_turns = Turn.objects.filter(session=session, status=TurnStatus.OPEN)
-        open_turns.update(status=TurnStatus.DONE, interrupted=True)
+        close_turns(session_id)
         seconds = used_seconds(session)
         if seconds:
             allowances.add_session_seconds(session.owner, seconds)

@@ -54,7 +54,14 @@ def _cues(turn: Turn) -> list[Cue]:
     if turn.interrupted and spoken:
         last = spoken[-1]
         spoken[-1] = Utterance(f"{last.text.rstrip()} {INTERRUPTED}", last.start_ms, last.end_ms, last.words)
-    return build_cues(spoken)
+    if not spoken:
+        return []
+    # Captions stay long enough to be read; here the times are those at which it was heard.
+    heard_ms = max(each.end_ms for each in spoken)
+    return [
+        Cue(cue.start_ms, max(min(cue.end_ms, heard_ms), cue.start_ms + 1), cue.lines)
+        for cue in build_cues(spoken)
+    ]
 
 
 def _utterances(turn: Turn) -> Iterator[Utterance]:

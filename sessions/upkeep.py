@@ -44,8 +44,8 @@ def forget_sessions() -> int:
     old = Session.objects.filter(status=SessionStatus.ENDED, ended_at__lte=before)
     # A recording may be kept for longer than its transcript: then both stay.
     kept = Recording.objects.filter(expires_at__gt=timezone.now(), purged_at=None)
-    kept = kept.exclude(status=RecordingStatus.ERASED).values("session")
-    return _forget(list(old.exclude(pk__in=kept).values_list("pk", flat=True)[:AT_ONCE]))
+    recorded = kept.exclude(status=RecordingStatus.ERASED).values("session")
+    return _forget(list(old.exclude(pk__in=recorded).values_list("pk", flat=True)[:AT_ONCE]))
 
 
 def forget_erased() -> int:

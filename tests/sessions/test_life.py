@@ -209,10 +209,12 @@ def test_a_turn_is_written_down_bit_by_bit(alice, avatar) -> None:
 def test_what_a_host_was_saying_when_it_died_counts_as_interrupted(alice, avatar) -> None:
     session, fence = started(alice, avatar)
     services.turn_save(session.pk, 1, fence=fence, who="avatar", text="A long story", heard_text="A long")
+    services.turn_save(session.pk, 2, fence=fence, who="user", text="Go on")
     turn_back(session, 60, "host_lease_until")
     services.host_claim(session.pk, "web-2")
-    turn = Turn.objects.get(session=session)
-    assert (turn.status, turn.interrupted, turn.heard_text) == ("done", True, "A long")
+    story, remark = Turn.objects.filter(session=session)
+    assert (story.status, story.interrupted, story.heard_text) == ("done", True, "A long")
+    assert (remark.status, remark.interrupted) == ("done", False)
 
 
 def test_zero_of_the_timeline_is_fixed_once(alice, avatar) -> None:
