@@ -30,6 +30,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.support.light_peer import LightPeer
 from tests.support.live_media import Watcher, av_offset_ms
+from tests.support.lossy import LossyPath
 
 EVENT_SECONDS = 20.0
 MIC_CHUNK_BYTES = 640  # 20 ms at 16 kHz
@@ -62,7 +63,7 @@ class Connecting:
 
 @dataclass
 class LiveClient:
-    """`wishes` go into `POST sessions`. `forward` rewrites the answer, for a lossy path or a relay."""
+    """`wishes` go into `POST sessions`. `path` is a bad network to go through, where there is one."""
 
     base_url: str
     api_key: str
@@ -71,7 +72,7 @@ class LiveClient:
     decode: bool = False
     read_cards: bool = False
     http: httpx.AsyncClient | None = None
-    forward: Callable[[str], str] | None = None
+    path: LossyPath | None = None
     video: str = "H264"
     connecting: Connecting = field(default_factory=Connecting)
     events: list[Event] = field(default_factory=list)
@@ -235,11 +236,11 @@ class LiveClient:
         self.watcher = self._new_watcher()
         self.peer = LightPeer(on_packet=self.watcher, video=self.video)
         sdp = await self.peer.offer()
-        began = await self.send("rtc.offer", sdp=sdp)
+        began = await self.send("rtc.offer", sdp=self.path.offer(sdp) if self.path else sdp)
         answer = await self.event("rtc.answer", since=began)
         self.connecting.answer_ms = 1000 * (answer.at - began)
         text = str(answer.data["sdp"])
-        await self.peer.accept(self.forward(text) if self.forward else text)
+        await self.peer.accept(self.path.answer(text) if self.path else text)
         self.connecting.connected_ms = _ms(began)
         if wait_for_picture:
             await self.until(lambda: self.watcher.first_picture_at is not None)

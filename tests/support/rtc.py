@@ -131,13 +131,18 @@ class Client:
     """An aiortc peer in the part of a browser: receives pictures and sound, sends a microphone."""
 
     def __init__(self, *, microphone: MediaStreamTrack | None = None) -> None:
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.pc.addTrack(microphone or AudioStreamTrack())
-        self.video = self.pc.addTransceiver("video", direction="recvonly")
+        self._microphone = microphone
+        self.use(RTCPeerConnection(RTCConfiguration(iceServers=[])))
         self.frames: dict[str, list[Any]] = {"audio": [], "video": []}
         self.offered = ""
         self._readers: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+
+    def use(self, connection: RTCPeerConnection) -> None:
+        """Connect by this connection, which must be new."""
+        self.pc = connection
+        self.pc.addTrack(self._microphone or AudioStreamTrack())
+        self.video = self.pc.addTransceiver("video", direction="recvonly")
         self.pc.on("track", self._track)
 
     def _track(self, track: MediaStreamTrack) -> None:

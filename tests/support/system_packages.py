@@ -27,6 +27,8 @@ def missing() -> list[str]:
         packages.append("chromium")
     if not have_postgres():
         packages.append("postgresql")
+    if not shutil.which("turnserver"):
+        packages.append("coturn")
     return packages
 
 
