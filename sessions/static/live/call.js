@@ -1,6 +1,6 @@
 // The call page: what the session says becomes a picture, words and controls.
 
-import { $, clock, el } from "../studio/dom.js";
+import { $, clock, el, lasting } from "../studio/dom.js";
 import { Captions } from "./captions.js";
 import { ParleySession, stateWords } from "./parley-live.js";
 import { Settings } from "./settings.js";
@@ -26,6 +26,7 @@ const avatarName = () => facts.avatar?.name ?? "Avatar";
 
 async function begin() {
   showSide(!narrow.matches);
+  $("controls").inert = true; // until there is a call to control
   const ticket = takeTicket(id);
   if (!ticket) return finish("failed", "token_invalid");
   try {
@@ -77,6 +78,7 @@ function learn(known) {
 
 function join(ticket, withMicrophone) {
   $("lobby").hidden = true;
+  $("controls").inert = false;
   remember(id, { ...ticket, go: false, joined: true, agreed: true, typing: !withMicrophone });
   const wsUrl = new URL(`/ws/sessions/${encodeURIComponent(id)}/`, location.href);
   session = new ParleySession({
@@ -117,6 +119,7 @@ function listen() {
     if (blocked) announce("The sound is off. Press: Turn the sound on.");
   });
   on("warning", ({ endsInSeconds }) => countDown(endsInSeconds));
+  on("faults", ({ faults }) => (faults.length ? hint(TROUBLES[faults[0]] ?? "A part of the service is away.", true) : hint("")));
   on("error", ({ code, detail, fatal }) => fatal || trouble(code, detail));
   on("ended", ({ state, reason }) => finish(state, reason));
 }
@@ -137,7 +140,8 @@ function placed(state, previous) {
 function showState() {
   body.dataset.phase = session.phase;
   const words = stateWords(session);
-  $("status-words").textContent = words;
+  // The place in line stands large in the middle; up here there is room for a word.
+  $("status-words").textContent = session.state === "queued" ? "In line" : session.state === "reconnecting" ? "Reconnecting" : words;
   const weak = session.state === "live" && session.network === "weak";
   const tone = weak || session.state === "reconnecting" ? "warn" : session.state === "live" ? "good" : "busy";
   $("status").className = `tag status ${tone}`;
@@ -274,6 +278,7 @@ function finish(state, reason) {
   hint("");
   lock?.release().catch(() => {});
   body.dataset.state = state;
+  body.classList.remove("seen"); // the face again, where the last picture went dark
   for (const overlay of ["lobby", "waiting", "unmute", "mic-notice"]) $(overlay).hidden = true;
   $("controls").inert = true;
   $("status").className = `tag status ${state === "failed" ? "bad" : "plain"}`;
@@ -284,7 +289,7 @@ function finish(state, reason) {
   }[state];
   $("status-words").textContent = state === "ended" ? "Ended" : state === "replaced" ? "Elsewhere" : "Not connected";
   $("over-title").textContent = title;
-  const lasted = startedAt ? ` It lasted ${clock(Date.now() - startedAt)} minutes.` : "";
+  const lasted = startedAt ? ` It lasted ${lasting(Date.now() - startedAt)}.` : "";
   $("over-text").textContent =
     state === "replaced"
       ? "This conversation is open in another window or on another device."

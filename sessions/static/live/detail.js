@@ -9,6 +9,7 @@ const id = $("talk").dataset.session;
 const REFRESH_MS = 2000;
 const player = $("player");
 let lines = [];
+let voices = new Map();
 
 async function load() {
   let talk;
@@ -42,7 +43,7 @@ function head(talk) {
   $("facts").textContent = [moment, talk.duration_ms ? lasting(talk.duration_ms) : null, word].filter(Boolean).join(" · ");
   const rows = [
     ["Persona", talk.persona_name],
-    ["Voice", talk.voice],
+    ["Voice", voices.get(talk.voice) ?? talk.voice],
     ["Ended", talk.status === "ended" ? ENDS[talk.end_reason]?.replace(/^You ended/, "The customer ended") : null],
     ["Kept until", talk.recording?.expires_at && talk.recording.status === "ready" ? new Date(talk.recording.expires_at).toLocaleDateString() : null],
     ["Sound", talk.recording?.layout === "stereo" && talk.recording.status === "ready" ? "Avatar on the left, customer on the right" : null],
@@ -193,4 +194,8 @@ async function remove() {
 }
 
 for (const name of ["timeupdate", "seeked", "play"]) player.addEventListener(name, follow);
-load();
+// The names of voices are a nicety: without them their ids are shown.
+call("GET", "voices")
+  .then((all) => (voices = new Map(all.map((voice) => [voice.id, voice.name]))))
+  .catch(() => {})
+  .then(load);

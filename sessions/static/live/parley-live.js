@@ -12,6 +12,9 @@
 
 export const STATES = ["new", "connecting", "queued", "live", "reconnecting", "ended", "replaced", "failed"];
 const OVER = new Set(["ended", "replaced", "failed"]);
+const WORDS = new Set(["transcript.final", "reply.delta", "reply.utterance", "speech.ended", "metrics"]);
+const CLOSED = { 4409: "replaced", 4410: "session_ended" };
+const MOVED = 4012; // the close code of a session that goes on in another process
 const DEFAULTS = {
   pingSeconds: 10, // of silence, before the socket is asked whether it lives
   pongSeconds: 5,
@@ -21,6 +24,8 @@ const DEFAULTS = {
   answerSeconds: 8, // from the offer to a connected peer
   graceMs: 2500, // a peer often recovers from "disconnected" by itself
   statsMs: 2000,
+  doubtMs: 700,
+  settleMs: 25, // what is repeated after a join comes in one go
   tailMs: 250, // after push to talk: sound that is still on its way
 };
 
@@ -113,14 +118,15 @@ class Line {
     } catch {
       return; // not of this protocol
     }
-    if (typeof event?.type !== "string" || event.type === "pong") return;
-    if (Number.isInteger(event.seq)) {
+    if (typeof event?.type !== "string") return;
+    // 0: said before there was a session to number it.
+    if (event.seq > 0) {
       if (event.seq <= this.seq) return; // a repeat
       this.seq = event.seq;
+      this.#attempt = 0;
+      this.#downSince = 0;
     }
-    this.#attempt = 0;
-    this.#downSince = 0;
-    this.handlers.event(event);
+    if (event.type !== "pong") this.handlers.event(event);
   }
 
   #lost(event) {
@@ -131,10 +137,10 @@ class Line {
       this.handlers.refused(event.code, event.reason);
       return;
     }
-    this.#later();
+    this.#later(event.code === MOVED);
   }
 
-  #later() {
+  #later(soon = false) {
     const now = Date.now();
     this.#downSince ||= now;
     if (now - this.#downSince > this.options.giveUpSeconds * 1000) {
@@ -143,7 +149,7 @@ class Line {
       return;
     }
     const ceiling = Math.min(this.options.backoffMaxMs, this.options.backoffMs * 2 ** this.#attempt++);
-    const wait = ceiling * (0.5 + Math.random() / 2);
+    const wait = soon ? Math.random() * 100 : ceiling * (0.5 + Math.random() / 2);
     this.handlers.down(wait);
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => this.connect(), wait);
@@ -396,6 +402,15 @@ class Transcript {
     return entry;
   }
 
+  /** A turn is over also when nothing of it was played: stopped early, or failed and told in writing. */
+  over(number, failed) {
+    const entry = this.#turns.get(`avatar ${number}`);
+    if (!entry) return null;
+    if (failed && squeeze(entry.written).startsWith(entry.text)) entry.text = squeeze(entry.written);
+    Object.assign(entry, { pending: "", done: true });
+    return entry;
+  }
+
   /** What was written and not yet said. A numeral may be said in words: then nothing is foreseen. */
   #foresee(entry) {
     const written = squeeze(entry.written);
@@ -414,6 +429,7 @@ export class ParleySession extends EventTarget {
   reason = null;
   stats = null;
   metrics = null;
+  faults = [];
   #line;
   #peer = null;
   #old = null; // shows its last picture until the next peer has one
@@ -433,6 +449,10 @@ export class ParleySession extends EventTarget {
   #transcript = new Transcript();
   #status = "created";
   #joined = false; // this socket has told where the session stands
+  #arrived = []; // by a new socket, before that
+  #settling = 0;
+  #refusal = "";
+  #faulty = false; // something went wrong in the turn that goes on
 
   constructor({ wsUrl, token, video = null, mic = true, iceServers, iceTransportPolicy = "all", deviceId, ...options }) {
     super();
@@ -590,8 +610,35 @@ export class ParleySession extends EventTarget {
 
   // -- What the server says
 
+  /** A new socket first repeats what was missed, then says where the session stands. */
   #heard(event) {
+    if (this.#joined) return this.#follow(event);
+    this.#arrived.push(event);
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => this.#settle(), this.options.settleMs);
+  }
+
+  #settle() {
+    clearTimeout(this.#settling);
+    const arrived = this.#arrived.splice(0);
+    const stands = arrived.findLastIndex((event) => event.type === "session.state");
+    const repeated = arrived.slice(0, Math.max(0, stands));
+    for (const event of repeated) this.#repeat(event);
+    // Words whose sound is still going on: the last, unless their end was repeated too.
+    const last = repeated.findLast((event) => ["reply.utterance", "speech.ended"].includes(event.type));
+    for (const event of arrived.slice(Math.max(0, stands))) this.#follow(event);
+    if (last?.type === "reply.utterance" && !this.over) this.#caption(last);
+  }
+
+  /** What was missed counts for the transcript; it is no news any more. */
+  #repeat(event) {
     this.#tell("event", event);
+    if (event.type === "session.ended" || WORDS.has(event.type)) this.#follow(event, true);
+    else if (event.type === "error") this.#faulty = true;
+  }
+
+  #follow(event, repeated = false) {
+    if (!repeated) this.#tell("event", event);
     switch (event.type) {
       case "session.state":
         return this.#placed(event);
@@ -605,15 +652,15 @@ export class ParleySession extends EventTarget {
       case "reply.delta":
         return this.#wrote(this.#transcript.delta(event.turn, event.text));
       case "reply.utterance":
-        return this.#spoke(event);
+        this.#wrote(this.#transcript.utterance(event.turn, event.text, event.start_ms, event.end_ms));
+        return repeated || this.#caption(event);
       case "speech.started":
         return this.#phased("speaking");
       case "speech.ended":
-        this.#tell("caption", { turn: event.turn, text: "", startMs: null, endMs: null });
-        return this.#wrote(this.#transcript.ended(event.turn, event.interrupted, event.heard_text));
+        this.#wrote(this.#transcript.ended(event.turn, event.interrupted, event.heard_text));
+        return repeated || this.#caption({ turn: event.turn, text: "", interrupted: event.interrupted });
       case "metrics":
-        this.metrics = event;
-        return this.#tell("metrics", event);
+        return this.#measured(event);
       case "error":
         return this.#failed(event);
       case "session.ended":
@@ -622,28 +669,40 @@ export class ParleySession extends EventTarget {
   }
 
   #placed(event) {
-    const { seq, at_ms: atMs, type, status, phase, position, ends_in_seconds: endsInSeconds, ...facts } = event;
+    const { seq, at_ms: atMs, type, status, phase, position, connected, faults, warning, ...rest } = event;
+    const { ends_in_seconds: endsInSeconds, end_reason: endReason, ...facts } = rest;
     this.info = { ...this.info, ...facts };
     this.#status = status ?? this.#status;
+    const moved = this.position !== (position ?? null);
     this.position = position ?? null;
     const first = !this.#joined;
     this.#joined = true;
     if (Object.keys(facts).length) this.#tell("info", this.info);
-    if (this.#status === "ended") return this.#finish("ended", event.end_reason ?? event.reason ?? "ended");
+    if (this.#status === "ended") return this.#finish("ended", endReason ?? "session_ended");
     if (phase) this.#phased(phase);
-    if (this.#status === "queued") this.#become("queued");
+    this.#ailed(faults ?? []);
+    if (this.#status === "queued") this.#become("queued", moved);
+    else if (first && this.#peer?.connected && connected === false) this.#broken(this.#peer, "moved");
+    else if (first && this.#peer?.connected) this.#doubt();
     else if (first || !this.#peer) this.#meet();
     else if (this.state === "queued") this.#become("connecting");
     if (endsInSeconds !== undefined) this.#tell("warning", { endsInSeconds });
   }
 
-  #spoke({ turn, text, start_ms: startMs, end_ms: endMs }) {
-    this.#wrote(this.#transcript.utterance(turn, text, startMs, endMs));
-    this.#tell("caption", { turn, text, startMs, endMs });
+  #caption({ turn, text, start_ms: startMs = null, end_ms: endMs = null, interrupted = false }) {
+    this.#tell("caption", { turn, text, startMs, endMs, interrupted });
+  }
+
+  #measured({ type, seq, at_ms: atMs, turn, ...figures }) {
+    this.metrics = { ...this.metrics, ...figures };
+    this.#tell("metrics", this.metrics);
+    if (turn === undefined) return;
+    this.#wrote(this.#transcript.over(turn, this.#faulty));
+    this.#faulty = false;
   }
 
   #wrote(entry) {
-    this.#tell("transcript", { entry, entries: this.transcript });
+    if (entry) this.#tell("transcript", { entry, entries: this.transcript });
   }
 
   #phased(phase) {
@@ -652,14 +711,24 @@ export class ParleySession extends EventTarget {
     this.#tell("phase", { phase });
   }
 
-  #failed({ code, detail }) {
-    this.#tell("error", { code, detail, fatal: code === "replaced" });
-    if (code === "replaced") this.#finish("replaced", code);
+  /** Parts of the service that are away just now, by the codes of their errors. */
+  #ailed(faults) {
+    if (faults.join() === this.faults.join()) return;
+    this.faults = faults;
+    this.#tell("faults", { faults });
+  }
+
+  #failed({ code, detail, seq }) {
+    if (code === "replaced") return this.#finish("replaced", code);
+    this.#faulty = true;
+    if (seq === 0) this.#refusal = code; // and the socket is closed
+    else this.#tell("error", { code, detail, fatal: false });
   }
 
   #refused(code, reason) {
+    this.#settle();
     if (this.over) return;
-    const word = reason || (code ? "refused" : "unreachable");
+    const word = CLOSED[code] ?? (this.#refusal || reason || "refused");
     if (word === "replaced") return this.#finish("replaced", word);
     if (word === "session_ended") return this.#finish("ended", word);
     this.#tell("error", { code: word, detail: "", fatal: true });
@@ -690,6 +759,16 @@ export class ParleySession extends EventTarget {
     this.#peer = peer;
     this.#offers.push(peer);
     peer.offer((message) => this.#line.send(message)).catch(() => this.#broken(peer, "offer"));
+  }
+
+  /** The socket came back: perhaps the process that sent the pictures is gone, and nothing says so. */
+  async #doubt() {
+    this.#become("live");
+    const peer = this.#peer;
+    const count = async () => summary((await peer.connection.getStats().catch(() => null)) ?? new Map()).packets;
+    const before = await count();
+    await new Promise((resolve) => setTimeout(resolve, this.options.doubtMs));
+    if (peer === this.#peer && peer.connected && (await count()) === before) this.#broken(peer, "no_media");
   }
 
   #answered({ id, sdp }) {
@@ -772,6 +851,8 @@ export class ParleySession extends EventTarget {
     this.#joined = false;
     if (this.#peers || this.state !== "connecting") this.#become("reconnecting");
     else this.#tell("state", { state: this.state, previous: this.state });
+    this.#settle();
+    this.#joined = false;
   }
 
   #hearWindow() {
@@ -821,8 +902,8 @@ export class ParleySession extends EventTarget {
 
   // -- Ends
 
-  #become(state) {
-    if (state === this.state || this.over) return;
+  #become(state, again = false) {
+    if ((state === this.state && !again) || this.over) return;
     const previous = this.state;
     this.state = state;
     this.#tell("state", { state, previous });
@@ -840,6 +921,7 @@ export class ParleySession extends EventTarget {
     clearInterval(this.#watch);
     clearTimeout(this.#again);
     clearTimeout(this.#tail);
+    clearTimeout(this.#settling);
     for (const leave of this.#leave.splice(0)) leave();
     this.#line.close();
     this.#peer?.close();

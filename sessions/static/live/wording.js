@@ -17,14 +17,11 @@ export const ENDS = {
 export const REFUSALS = {
   token_invalid: "This link is not valid, or no longer.",
   token_expired: "This link was not used in time. Ask for a new one.",
-  invalid_token: "This link is not valid, or no longer.",
-  expired_token: "This link was not used in time. Ask for a new one.",
   not_found: "There is no such conversation.",
   session_not_found: "There is no such conversation.",
   session_ended: "This conversation has ended.",
   session_not_active: "This conversation has ended.",
   forbidden_origin: "This website may not open the conversation.",
-  origin_not_allowed: "This website may not open the conversation.",
   unreachable: "The service cannot be reached. Check your network.",
 };
 
@@ -34,9 +31,12 @@ export const TROUBLES = {
   database_unavailable: "The service is held up. The conversation goes on shortly.",
   media_unreachable: "Picture and sound cannot get through this network. You can still type.",
   provider_error: "The answer could not be made. Please say it again.",
-  rate_limited: "That was too fast. Please wait a moment.",
-  render_failed: "The face could not be drawn for a moment.",
-  message_too_large: "That message is too long.",
+  provider_timeout: "The answer took too long. Please say it again.",
+  provider_unreachable: "The answer could not be made. Please say it again.",
+  provider_busy: "Too many people are asking right now. Please say it again.",
+  too_many_messages: "That was too fast. Please wait a moment.",
+  text_too_long: "That message is too long.",
+  microphone_rate: "The microphone's sound cannot be used. You can type.",
 };
 
 export const MICROPHONE = {
@@ -49,11 +49,11 @@ export const MICROPHONE = {
 /** Figures of a turn and of the network, in the order in which they matter to somebody who waits. */
 export const FIGURES = [
   ["asr_partial_latency_ms", "First words understood"],
-  ["asr_final_latency_ms", "All words understood"],
+  ["asr_final_ms", "All words understood"],
   ["llm_first_token_ms", "Answer begins to be written"],
   ["tts_first_pcm_ms", "Voice begins"],
   ["avatar_first_frame_ms", "Lips begin"],
-  ["first_audio_ms", "Heard after"],
+  ["response_ms", "Answer heard after"],
   ["render_fps", "Drawing speed", "fps"],
   ["steady_chunk_ms", "One piece drawn in"],
   ["av_drift_ms", "Sound and picture apart"],

@@ -22,7 +22,10 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 TOKEN = "test-token-of-a-session"
 SESSION = "ses_test"
 CONSENT = "Picture, sound and words are kept for 30 days."
-FACE = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 80 100'><rect width='80' height='100' fill='%23b9ccc2'/><circle cx='40' cy='42' r='20' fill='%23e6b48f'/></svg>"
+FACE = (
+    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 80 100'>"
+    "<rect width='80' height='100' fill='%23b9ccc2'/><circle cx='40' cy='42' r='20' fill='%23e6b48f'/></svg>"
+)
 FPS = 25
 WIDTH, HEIGHT = 128, 160
 
@@ -70,9 +73,9 @@ class Tone(MediaStreamTrack):
 
 async def _pace(track: Any, at: float) -> None:
     now = asyncio.get_running_loop().time()
-    if track._began is None:  # noqa: SLF001 - of this file
-        track._began = now  # noqa: SLF001
-    await asyncio.sleep(max(0.0, track._began + at - now))  # noqa: SLF001
+    if track._began is None:
+        track._began = now
+    await asyncio.sleep(max(0.0, track._began + at - now))
 
 
 class FakeSession:
@@ -136,11 +139,11 @@ class FakeSession:
         app.router.add_get(f"/live/{SESSION}/info", self._info)
         app.router.add_route("*", "/{path:.*}", self._pass_on)
         self._client = aiohttp.ClientSession(auto_decompress=False)
-        self._runner = web.AppRunner(app, handler_cancellation=True)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.5)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]  # noqa: SLF001
+        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
 
     async def stop(self) -> None:
         await self._drop()
@@ -314,7 +317,7 @@ class FakeSession:
     async def _drop(self) -> None:
         for socket in self.sockets[:]:
             self.sockets.remove(socket)
-            transport = socket._req.transport if socket._req else None  # noqa: SLF001 - no close frame
+            transport = socket._req.transport if socket._req else None
             if transport is not None:
                 transport.abort()
 
@@ -333,8 +336,8 @@ async def _vanish(peer: RTCPeerConnection) -> None:
 
 async def _refuse(socket: web.WebSocketResponse, code: int, error: str) -> web.WebSocketResponse:
     with contextlib.suppress(ConnectionError):
-        await socket.send_json({"type": "error", "code": error, "detail": "Refused."})
-        await socket.close(code=code, message=error.encode())
+        await socket.send_json({"type": "error", "seq": 0, "at_ms": 0, "code": error, "detail": "Refused."})
+        await socket.close(code=code)
     return socket
 
 
