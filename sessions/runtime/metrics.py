@@ -22,6 +22,7 @@ _STANDING = {
     "sessions": "Sessions hosted by this process",
     "peers": "WebRTC peers connected to this process",
     "speaking": "Sessions whose avatar speaks",
+    "tasks": "Tasks of the event loop",
 }
 
 COUNTERS: Counter[str] = Counter()

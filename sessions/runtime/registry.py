@@ -23,6 +23,7 @@ from project.errors import Conflict, Gone, ParleyError
 from rtc.clock import Pump
 from sessions import ice, services
 from sessions.models import SessionStatus
+from sessions.pipeline.language import language_model
 from sessions.runtime import commands, lease, metrics, opening
 from sessions.runtime.broker import Broker
 from sessions.runtime.commands import HostUnreachable
@@ -89,6 +90,7 @@ class Registry(Office):
             self._started = True
             self.broker.start()
             self.scribe.start()
+            language_model()  # making its client takes a moment, which no talk shall wait for
             await self.client.start()
             commands.serve(self)
             self._spawn(self._tick(), "live clock")
@@ -406,6 +408,7 @@ class Registry(Office):
             "sessions": len(hosted),
             "peers": sum(one.parts.media.connected for one in hosted),
             "speaking": sum(one.phase == "speaking" for one in hosted),
+            "tasks": len(asyncio.all_tasks(self.loop)),
             "stalls": self.pump.stalls,
         }
 
