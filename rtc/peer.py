@@ -24,10 +24,11 @@ from rtc.frames import FPS, PACKETS_PER_FRAME, SAMPLES_PER_FRAME, SAMPLES_PER_PA
 from rtc.ice import IceConfig
 from rtc.inbound import Microphone
 from rtc.opening import Opening
-from rtc.payloads import payloads_of
+from rtc.payloads import payloads_of, vp8_payloads
 from rtc.sender import VIDEO_TICKS_PER_FRAME, Extensions, RtpStream, StreamConfig
 from rtc.stats import Level, PeerStats, Quality
 from rtc.transport import IceConnection, MediaTransport
+from rtc.vp8 import Transcoder
 
 State = Literal["new", "connecting", "connected", "disconnected", "closed"]
 
@@ -78,6 +79,7 @@ class Peer:
         self._quality = Quality(self._quality_changed, time.monotonic)
         self._origin_ntp: tuple[int, int] | None = None  # NTP time of a frame, and which
         self._opening = Opening()
+        self._transcoder: Transcoder | None = None
         self._await_keyframe = True
         self._keyframe_asked = 0.0
         self._ticks = 0
@@ -164,6 +166,10 @@ class Peer:
 
     def _open(self) -> None:
         """Show the current picture at once, instead of from the next key frame on."""
+        if self._offer.video_codec.name != "h264":
+            self._transcoder = self._transcoder or Transcoder(self._transcoded)
+            self._transcoder.keyframe()
+            return
         self._await_keyframe = True
         now = time.time()
         for unit, timestamp in self._opening.pictures(now):
@@ -208,6 +214,8 @@ class Peer:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._transport.close()
         self._microphone = None
+        if self._transcoder is not None:
+            self._transcoder.close()
 
     async def add_candidate(self, candidate: dict[str, Any] | None) -> None:
         """Take a trickled candidate in a browser's form; None or an empty one ends them.
@@ -257,11 +265,19 @@ class Peer:
 
     def _send_video(self, tick: Tick, send_time: int) -> None:
         unit = tick.video
+        if self._transcoder is not None:
+            self._transcoder.push(unit, tick.frame)
+            return
         if self._await_keyframe:
             if not unit.keyframe:
                 return  # nobody could decode it
             self._await_keyframe = False
         self._video.send(payloads_of(unit), self._video.timestamp(tick.frame), send_time, marked=True)
+
+    def _transcoded(self, data: bytes, frame: int) -> None:
+        payloads = tuple(vp8_payloads(data, frame))
+        send_time = rtcp.abs_send_time(time.time())
+        self._video.send(payloads, self._video.timestamp(frame), send_time, marked=True)
 
     def _each_second(self, frame: int, now: float) -> None:
         self._transport.check_path()
@@ -334,6 +350,9 @@ class Peer:
             self._jitter_ms = block.jitter / 90
 
     def _want_keyframe(self) -> None:
+        if self._transcoder is not None:
+            self._transcoder.keyframe()
+            return
         now = time.monotonic()
         if self._listener is not None and now - self._keyframe_asked >= KEYFRAME_SECONDS:
             self._keyframe_asked = now
@@ -344,6 +363,8 @@ class Peer:
             self._listener.microphone(pcm)
 
     def _quality_changed(self, level: Level) -> None:
+        if self._transcoder is not None:
+            self._transcoder.lower(level == "low")
         if self._listener is not None:
             self._listener.quality(level)
 
