@@ -7,3 +7,9 @@ class SessionsConfig(AppConfig):
     name = "sessions"
     label = "live"
     verbose_name = "Live sessions"
+
+    def ready(self) -> None:
+        from sessions import hooks  # noqa: PLC0415 - models are there only now
+        from sessions.recording import services  # noqa: PLC0415 - as above
+
+        hooks.on_session_ended.append(services.session_ended)

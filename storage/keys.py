@@ -198,6 +198,16 @@ def recording_part(session_id: str, fence: int, number: int) -> str:
     return f"{recording_parts(session_id)}{fence:06d}-{number:06d}.part"
 
 
+def part_of(key: str) -> tuple[int, int]:
+    """Return fence and number of a part.
+
+    >>> part_of("sessions/ses_1/parts/000002-000017.part")
+    (2, 17)
+    """
+    fence, _, number = key.rpartition("/")[2].removesuffix(".part").partition("-")
+    return int(fence), int(number)
+
+
 def recording(session_id: str, name: str) -> str:
     """One of RECORDING_FILES.
 

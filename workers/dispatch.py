@@ -24,7 +24,8 @@ PREPARE_AVATAR = "workers.tasks.avatars.prepare"
 DELIVER_DUE = "workers.tasks.webhooks.deliver_due"
 DELIVER = "workers.tasks.webhooks.deliver"
 RENDER_LIVE = "workers.tasks.live.render"
-TASKS = (SPEAK, RENDER_FRAGMENT, ASSEMBLE, PREPARE_AVATAR, DELIVER_DUE, DELIVER, RENDER_LIVE)
+RECORDING = "workers.tasks.recordings.assemble"
+TASKS = (SPEAK, RENDER_FRAGMENT, ASSEMBLE, PREPARE_AVATAR, DELIVER_DUE, DELIVER, RENDER_LIVE, RECORDING)
 
 SPEECH_QUEUE = "speech"
 MEDIA_QUEUE = "media"
@@ -53,6 +54,11 @@ def render_fragment(clip_id: str, index: int, queue: str) -> None:
 def assemble(clip_id: str) -> None:
     """Join the fragments of a clip and its sound."""
     _after_commit(ASSEMBLE, MEDIA_QUEUE, clip_id)
+
+
+def recording(recording_id: str) -> None:
+    """Join what was written down of a session."""
+    _after_commit(RECORDING, MEDIA_QUEUE, recording_id)
 
 
 def prepare_avatar(avatar_id: str) -> None:

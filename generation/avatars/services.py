@@ -285,13 +285,17 @@ def reconcile_preparations() -> int:
 
 
 def collect_old_versions() -> int:
-    """Delete the objects of replaced and abandoned versions that no unfinished clip reads."""
+    """Delete the objects of replaced and abandoned versions that no clip or session still reads."""
     store, deleted = s3.store(), 0
     settled = Avatar.objects.filter(
         status=AvatarStatus.READY, version__gt=1, updated_at__lt=timezone.now() - KEEP_VERSIONS
     )
     for avatar in settled.iterator():
-        busy = avatar.clips.filter(finished_at=None).values_list("bundle_key", flat=True)
+        busy = list(avatar.clips.filter(finished_at=None).values_list("bundle_key", flat=True))
+        # The recording of a session is joined with the idle loop after its end.
+        talking = Q(sessions__ended_at=None) | Q(sessions__recording__status="assembling")
+        live = Avatar.objects.filter(talking, pk=avatar.pk, sessions__isnull=False)
+        busy += live.values_list("sessions__bundle_key", flat=True)
         keep = {key.rpartition("/")[0] for key in [avatar.bundle_key, avatar.preview_key, *busy]}
         old = [
             found.key

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import DatabaseError, close_old_connections, connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Model, Q, QuerySet
 from django.utils import timezone
 
 from generation.clips.models import Clip, ClipFragment
@@ -39,7 +39,7 @@ class StopWork(Exception):
 class Lease:
     """Held by one worker. `stopped` is set by the keeper when going on makes no sense."""
 
-    model: type[Clip] | type[ClipFragment]
+    model: type[Model]
     pk: str | int
     clip_id: str
     token: str
@@ -66,8 +66,12 @@ class Lease:
         if not self.rows.update(lease_until=timezone.now() + LEASE):
             self.lost = True
             self.stopped.set()
-        elif not is_wanted(self.clip_id):
+        elif not self.wanted():
             self.stopped.set()
+
+    def wanted(self) -> bool:
+        """Say whether anybody still waits for what the row is for."""
+        return is_wanted(self.clip_id)
 
     def release(self, **changes: Any) -> bool:
         """Give the row back, in order: this start does not count as an attempt that died."""

@@ -4,12 +4,14 @@ from celery import shared_task
 
 from generation import upkeep
 from generation.clips import reconciling
+from sessions.recording import upkeep as recording
 
 
 @shared_task(name="workers.tasks.maintenance.reconcile")
 def reconcile() -> None:
     reconciling.reconcile()
     upkeep.reconcile_preparations()
+    recording.reconcile()
 
 
 @shared_task(name="workers.tasks.maintenance.expire")
@@ -20,3 +22,4 @@ def expire() -> None:
 @shared_task(name="workers.tasks.maintenance.collect_orphans")
 def collect_orphans() -> None:
     upkeep.collect_orphans()
+    recording.collect_orphans()
