@@ -14,6 +14,7 @@ from django.utils import timezone
 from project.errors import Conflict
 from sessions import states, steering
 from sessions.models import EndReason, Recording, RecordingStatus, Session, SessionStatus, Turn
+from storage import keys
 from storage.errors import StorageError
 from storage.s3 import store
 
@@ -71,7 +72,7 @@ def _erased(recording: Recording) -> None:
 def remove_objects(session_id: str) -> bool:
     """Remove every object of a session; False when the store is away, and `sweep` will try again."""
     try:
-        store().delete_prefix(f"sessions/{session_id}/")
+        store().delete_prefix(keys.session(session_id))
     except StorageError as error:
         _log.warning("Objects of %s are erased later: %s", session_id, error)
         return False
