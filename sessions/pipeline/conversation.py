@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from project.errors import Conflict, InvalidInput
@@ -30,6 +31,8 @@ from workers.adapters.errors import AdapterError
 from workers.profiles import load_profile
 
 _log = logging.getLogger(__name__)
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Conversation:
                 return self._respond("text").turn
             number = self._number()
             reply = self._begin("upload")
-        self._perform(reply, reply.tell(self._recorded(reply, number, pcm48k or b"")))
+        self._perform(reply, partial(reply.tell, self._recorded(reply, number, pcm48k or b"")))
         return reply.turn
 
     async def say(self, *, text: str | None = None, pcm48k: bytes | None = None) -> int:
@@ -97,7 +100,7 @@ class Conversation:
             if text is not None:
                 return self._speak_text(text.strip(), "say").turn
             reply = self._begin("upload")
-        self._perform(reply, reply.play(pcm48k or b""))
+        self._perform(reply, partial(reply.play, pcm48k or b""))
         return reply.turn
 
     def hear(self, pcm16k: bytes, at_ms: int) -> None:
@@ -181,7 +184,7 @@ class Conversation:
             self._scene.phases.user(speaks=False)
             self._cut()
             reply = self._begin("voice")
-        self._perform(reply, reply.tell(_failing(Fault("recognition", code, str(exc)))))
+        self._perform(reply, partial(reply.tell, _failing(Fault("recognition", code, str(exc)))))
 
     def _unheard(self, code: str, detail: str) -> None:
         self._stage.emit({"type": "error", "code": code, "detail": detail})
@@ -232,12 +235,12 @@ class Conversation:
     def _respond(self, source: Source) -> Reply:
         """Let the language model answer what was said last."""
         reply = self._begin(source)
-        self._perform(reply, reply.tell(self._answer(reply)))
+        self._perform(reply, partial(reply.tell, self._answer(reply)))
         return reply
 
     def _speak_text(self, text: str, source: Source) -> Reply:
         reply = self._begin(source)
-        self._perform(reply, reply.tell(_verbatim(text)))
+        self._perform(reply, partial(reply.tell, _verbatim(text)))
         return reply
 
     def _answer(self, reply: Reply) -> AsyncGenerator[str, None]:
@@ -261,12 +264,12 @@ class Conversation:
         self._scene.phases.avatar(thinks=True)
         return reply
 
-    def _perform(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
+    def _perform(self, reply: Reply, work: Work) -> None:
         reply.task = self._spawn(self._guarded(reply, work))
 
-    async def _guarded(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, reply: Reply, work: Work) -> None:
         try:
-            await work
+            await work()
         except Exception:  # noqa: BLE001 - a mistake of ours ends this reply, not the session
             _log.exception("A reply of session %s failed", self._setup.session_id)
             if not reply.over:
