@@ -3,16 +3,15 @@
 from typing import Any
 
 import redis
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from generation.api import schemas
-from generation.clips.models import ClipFragment, FragmentStatus
 from workers import dispatch, presence, profiles
 from workers.adapters.avatar.base import Profile
+from workers.live.slots import slots_held
 
 
 class ModelsView(APIView):
@@ -33,8 +32,11 @@ class ModelsView(APIView):
 
 
 def model_json(profile: Profile, slots: dict[str, int] | None) -> dict[str, Any]:
-    """Describe one model; `slots` is None while the broker is away."""
-    total = 0 if slots is None else slots.get(profile.queue, 0)
+    """Describe one model; `slots` is None while the broker is away.
+
+    The queue is that of clips. A slot is the right to speak in a live session.
+    """
+    total = 0 if slots is None else slots.get(profile.live_queue, 0)
     reason = _reason(profile, slots)
     return {
         "id": profile.id,
@@ -43,7 +45,7 @@ def model_json(profile: Profile, slots: dict[str, int] | None) -> dict[str, Any]
         "reason": reason,
         "queue": profile.queue,
         "queue_depth": None if slots is None else _depth(profile.queue),
-        "slots": {"total": total, "free": max(total - _busy(profile.id), 0)},
+        "slots": {"total": total, "free": max(total - _speaking(profile), 0)},
         "profile": {
             "fps": profile.fps,
             "width": profile.width,
@@ -71,6 +73,8 @@ def _depth(queue: str) -> int | None:
         return None
 
 
-def _busy(model: str) -> int:
-    held = ClipFragment.objects.filter(status=FragmentStatus.RUNNING, lease_until__gt=timezone.now())
-    return held.filter(clip__model=model).count()
+def _speaking(profile: Profile) -> int:
+    try:
+        return slots_held(profile.live_queue)
+    except redis.RedisError:
+        return 0

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import redis
 import redis.asyncio as aioredis
 
+from workers.live.broker import broker
 from workers.presence import LIVE
 
 HELD = "live:slots:"
@@ -93,9 +93,9 @@ class Slot:
 class Slots:
     """Takes and gives back slots. Every call raises `redis.RedisError` while the broker is away."""
 
-    def __init__(self, broker: aioredis.Redis) -> None:
-        self._take = broker.register_script(_TAKE)
-        self._release = broker.register_script(_RELEASE)
+    def __init__(self, connection: aioredis.Redis) -> None:
+        self._take = connection.register_script(_TAKE)
+        self._release = connection.register_script(_RELEASE)
 
     async def take(self, queue: str, member: str, *, lease_ms: int = LEASE_MS) -> Slot:
         """Take a slot, keep the one that is held, or stand in line: then ask again soon."""
@@ -109,10 +109,11 @@ class Slots:
         await self._release(keys=_keys(queue), args=[member])
 
 
-def held(broker: redis.Redis, queue: str) -> int:
+def slots_held(queue: str) -> int:
     """Count the slots of a queue that are taken."""
-    seconds, micros = broker.time()
-    return int(broker.zcount(_keys(queue)[0], seconds * 1000 + micros // 1000, "+inf"))
+    connection: Any = broker()
+    seconds, micros = connection.time()
+    return int(connection.zcount(_keys(queue)[0], seconds * 1000 + micros // 1000, "+inf"))
 
 
 def _keys(queue: str) -> list[Any]:

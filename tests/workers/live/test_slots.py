@@ -26,7 +26,7 @@ async def test_there_are_as_many_as_the_workers_say(slots: Slots, broker: "redis
     taken = [await slots.take(QUEUE, f"ses_{number}") for number in range(8)]
     assert [slot.granted for slot in taken] == [True] * 6 + [False] * 2
     assert [slot.position for slot in taken[6:]] == [1, 2]
-    assert module.held(broker, QUEUE) == 6
+    assert module.slots_held(QUEUE) == 6
 
 
 async def test_the_worker_with_the_most_room_is_next(slots: Slots) -> None:
@@ -39,7 +39,7 @@ async def test_the_worker_with_the_most_room_is_next(slots: Slots) -> None:
 async def test_who_holds_one_keeps_it_and_takes_no_second(slots: Slots, broker: "redis.Redis") -> None:
     first = await slots.take(QUEUE, "ses_1")
     assert await slots.take(QUEUE, "ses_1") == first
-    assert module.held(broker, QUEUE) == 1
+    assert module.slots_held(QUEUE) == 1
 
 
 async def test_one_that_is_given_back_goes_to_who_waits_longest(slots: Slots) -> None:
@@ -119,11 +119,11 @@ async def test_an_interrupted_session_gives_its_slot_back_and_takes_it_again(
     asked = asyncio.create_task(client.render(**wish(1, epoch=0)))
     await worker.answer(await worker.take())
     await asked
-    assert module.held(broker, QUEUE) == 1
+    assert module.slots_held(QUEUE) == 1
     client.cancel("ses_1", 0)
     asked = asyncio.create_task(client.render(**wish(2, epoch=1)))
     await worker.answer(await worker.take())
     await asked
-    assert module.held(broker, QUEUE) == 1
+    assert module.slots_held(QUEUE) == 1
     client.forget("ses_1")
-    await until(lambda: module.held(broker, QUEUE) == 0)
+    await until(lambda: module.slots_held(QUEUE) == 0)
