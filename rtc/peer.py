@@ -14,28 +14,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, Protocol, Self
 
-from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
-from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtp import RtcpReceiverInfo
 
 from rtc import rtcp, sdp
+from rtc.answer import LocalStream, LocalTransport, write_answer
 from rtc.errors import PeerError
-from rtc.frames import FPS, PACKETS_PER_FRAME, SAMPLES_PER_FRAME, SAMPLES_PER_PACKET, Tick
+from rtc.frames import FPS, Tick
 from rtc.ice import IceConfig
 from rtc.inbound import Microphone
-from rtc.opening import Opening
-from rtc.payloads import payloads_of, vp8_payloads
-from rtc.sender import VIDEO_TICKS_PER_FRAME, Extensions, RtpStream, StreamConfig
+from rtc.outbound import Outbound
 from rtc.stats import Level, PeerStats, Quality
 from rtc.transport import IceConnection, MediaTransport
-from rtc.vp8 import Transcoder
 
 State = Literal["new", "connecting", "connected", "disconnected", "closed"]
 
 CONNECT_SECONDS = 15.0
 SILENCE_SECONDS = 6.0  # browsers send something at least every 2.5 s
 CLOSE_SECONDS = 3.0
-# A keyframe is asked of playout at most this often, however many picture losses are reported.
+# A key frame is asked of playout at most this often, however many picture losses are reported.
 KEYFRAME_SECONDS = 0.2
 
 
@@ -54,7 +50,7 @@ class PeerListener(Protocol):
 
     def quality(self, level: Level) -> None: ...
 
-    def microphone(self, pcm: bytes) -> None: ...
+    def microphone(self, pcm16k: bytes) -> None: ...
 
 
 class Peer:
@@ -67,26 +63,17 @@ class Peer:
         self._listener: PeerListener | None = on_event
         self._connection = IceConnection(ice, user)
         self._transport = MediaTransport(self._connection, self)
+        self._outbound = Outbound(offer, self._transport)
+        self._microphone = _microphone(offer, self._heard, time.monotonic)
+        self._quality = Quality(self._quality_changed, time.monotonic)
         self._state: State = "new"
         self._task: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._cname = secrets.token_hex(8)
-        self._video = RtpStream(_video_config(offer), self._transport.send)
-        self._audio = RtpStream(_audio_config(offer), self._transport.send)
-        self._hears = offer.audio is not None and offer.audio.direction != "sendonly"
-        self._microphone = _microphone(offer, self._heard, time.monotonic)
-        self._round_trip = rtcp.RoundTrip(time.monotonic)
-        self._quality = Quality(self._quality_changed, time.monotonic)
-        self._origin_ntp: tuple[int, int] | None = None  # NTP time of a frame, and which
-        self._opening = Opening()
-        self._transcoder: Transcoder | None = None
-        self._await_keyframe = True
-        self._keyframe_asked = 0.0
-        self._ticks = 0
-        self._counted_octets = 0
         self._candidates = sum(len(section.candidates) for section in offer.sections)
+        self._ticks = 0
+        self._keyframe_asked = 0.0
         self._jitter_ms = 0.0
-        self._mic_report: tuple[int, float] = (0, 0.0)
+        self._microphone_report: tuple[int, float] = (0, 0.0)  # middle of its NTP time, when it came
 
     # --- Life -------------------------------------------------------------------------------
 
@@ -109,25 +96,21 @@ class Peer:
         return peer
 
     async def _prepare(self) -> None:
-        offer = self._offer
         await self._connection.gather_candidates()
-        for candidate in offer.transport.candidates:
+        for candidate in self._offer.transport.candidates:
             await self._connection.add(candidate)
-        self._transport._set_role("client" if offer.setup == "active" else "server")  # noqa: SLF001 - ORTC has no other way
-        digest = next(
-            f for f in self._transport.getLocalParameters().fingerprints if f.algorithm == "sha-256"
-        )
-        local = sdp.LocalTransport(
+        local = LocalTransport(
             ice_ufrag=self._connection.local_username,
             ice_pwd=self._connection.local_password,
-            fingerprint=f"sha-256 {digest.value}",
+            fingerprint=self._transport.fingerprint(),
             candidates=self._connection.candidate_lines(),
         )
-        self.answer_sdp = sdp.write_answer(
-            offer,
+        audio, video, cname = self._outbound.audio, self._outbound.video, self._outbound.cname
+        self.answer_sdp = write_answer(
+            self._offer,
             local,
-            sdp.LocalStream(self._audio.ssrc, self._audio.rtx_ssrc, self._cname, "voice"),
-            sdp.LocalStream(self._video.ssrc, self._video.rtx_ssrc, self._cname, "picture"),
+            LocalStream(audio.ssrc, audio.rtx_ssrc, cname, "voice"),
+            LocalStream(video.ssrc, video.rtx_ssrc, cname, "picture"),
             session_id=secrets.randbelow(2**62),
         )
 
@@ -136,47 +119,23 @@ class Peer:
         reason = "failed"
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                if await self._connected():
+                if await self._transport.connect(self._offer):
                     self._arrive()
                     return
         except TimeoutError:
             reason = "connect_timeout"
         self._leave(reason)
 
-    async def _connected(self) -> bool:
-        offer = self._offer.transport
-        ice = self._transport.transport
-        await ice.start(
-            RTCIceParameters(
-                usernameFragment=offer.ice_ufrag, password=offer.ice_pwd, iceLite=self._offer.ice_lite
-            )
-        )
-        if ice.state != "completed":
-            return False
-        fingerprints = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in offer.fingerprints]
-        await self._transport.start(RTCDtlsParameters(fingerprints=fingerprints))
-        return self._transport.state == "connected"
-
     def _arrive(self) -> None:
         self._state = "connected"
         self._transport.on("statechange", self._transport_changed)
-        self._open()
+        self._begin()
+
+    def _begin(self) -> None:
+        ready = self._outbound.begin()
         if self._listener is not None:
             self._listener.connected()
-
-    def _open(self) -> None:
-        """Show the current picture at once, instead of from the next key frame on."""
-        if self._offer.video_codec.name != "h264":
-            self._transcoder = self._transcoder or Transcoder(self._transcoded)
-            self._transcoder.keyframe()
-            return
-        self._await_keyframe = True
-        now = time.time()
-        for unit, timestamp in self._opening.pictures(now):
-            self._await_keyframe = False
-            rtp_time = self._video.timestamp(0, timestamp)
-            self._video.send(payloads_of(unit), rtp_time, rtcp.abs_send_time(now), marked=True)
-        if self._await_keyframe:
+        if not ready:
             self._want_keyframe()
 
     def _transport_changed(self) -> None:
@@ -204,8 +163,7 @@ class Peer:
 
     async def _close(self) -> None:
         self._listener = None
-        if self._transport.state == "connected":
-            self._transport.send_control(rtcp.goodbye(self._video.ssrc, self._audio.ssrc))
+        self._outbound.close()
         task = self._task
         if task is not None and not task.done():
             task.cancel()
@@ -214,8 +172,6 @@ class Peer:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._transport.close()
         self._microphone = None
-        if self._transcoder is not None:
-            self._transcoder.close()
 
     async def add_candidate(self, candidate: dict[str, Any] | None) -> None:
         """Take a trickled candidate in a browser's form; None or an empty one ends them.
@@ -236,79 +192,32 @@ class Peer:
         if (read := sdp.read_candidate(line)) is not None:
             await self._connection.add(read)
 
-    # --- Sending ----------------------------------------------------------------------------
+    # --- Each frame -------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
         return self._state
 
     def send(self, tick: Tick) -> None:
-        """Send one frame: its picture and its two packets of sound. Never waits, never raises."""
+        """Send one frame: its picture and its two packets of sound. Never waits, never raises.
+
+        Call it from the first frame on, connected or not: a client that connects is shown the
+        picture of that moment at once, and not only from the next key frame on.
+        """
         if self._microphone is not None:
             self._microphone.tick()
-        now = time.time()
-        self._opening.presented(tick, now)
+        self._outbound.show(tick)
         if self._state not in ("connected", "disconnected"):
             return
-        send_time = rtcp.abs_send_time(now)
-        if self._hears:
-            self._send_audio(tick, send_time)
-        self._send_video(tick, send_time)
+        self._outbound.send(tick)
         self._ticks += 1
         if self._ticks % FPS == 1:
-            self._each_second(tick.frame, now)
+            self._each_second(tick.frame)
 
-    def _send_audio(self, tick: Tick, send_time: int) -> None:
-        for index in range(PACKETS_PER_FRAME):
-            timestamp = self._audio.timestamp(tick.frame, index * SAMPLES_PER_PACKET)
-            self._audio.send((tick.audio[index],), timestamp, send_time, marked=False)
-
-    def _send_video(self, tick: Tick, send_time: int) -> None:
-        unit = tick.video
-        if self._transcoder is not None:
-            self._transcoder.push(unit, tick.frame)
-            return
-        if self._await_keyframe:
-            if not unit.keyframe:
-                return  # nobody could decode it
-            self._await_keyframe = False
-        self._video.send(payloads_of(unit), self._video.timestamp(tick.frame), send_time, marked=True)
-
-    def _transcoded(self, data: bytes, frame: int) -> None:
-        payloads = tuple(vp8_payloads(data, frame))
-        send_time = rtcp.abs_send_time(time.time())
-        self._video.send(payloads, self._video.timestamp(frame), send_time, marked=True)
-
-    def _each_second(self, frame: int, now: float) -> None:
+    def _each_second(self, frame: int) -> None:
         self._transport.check_path()
-        self._report(frame, now)
-        self._video.second_passed()
-        octets = self._video.octets - self._counted_octets
-        self._counted_octets = self._video.octets
-        self._quality.sent(octets * 8)
-        self._watch()
-
-    def _report(self, frame: int, now: float) -> None:
-        """Sender reports of both streams, for the same moment of the same timeline."""
-        if self._origin_ntp is None:
-            self._origin_ntp = (rtcp.ntp_time(now), frame)
-        ntp, first = self._origin_ntp
-        ntp += (frame - first) * 2**32 // FPS
-        self._round_trip.reported(ntp)
-        for stream, block in ((self._video, None), (self._audio, self._microphone_block())):
-            info = rtcp.SenderInfo(stream.ssrc, ntp, stream.timestamp(frame), stream.packets, stream.octets)
-            self._transport.send_control(rtcp.sender_report(info, self._cname, block))
-
-    def _microphone_block(self) -> rtcp.ReceiverBlock | None:
-        heard = self._microphone
-        if heard is None or not heard.received:
-            return None
-        last_report, at = self._mic_report
-        delay = int((time.monotonic() - at) * 65536) if last_report else 0
-        return heard.report_block(last_report, delay)
-
-    def _watch(self) -> None:
-        """Notice that a client fell silent, or came back."""
+        self._outbound.report(frame, self._microphone_block())
+        self._quality.sent(self._outbound.second_passed())
         silent = time.monotonic() - self._connection.heard_at > SILENCE_SECONDS
         if silent and self._state == "connected":
             self._state = "disconnected"
@@ -316,9 +225,15 @@ class Peer:
                 self._listener.disconnected("silent")
         elif not silent and self._state == "disconnected":
             self._state = "connected"
-            if self._listener is not None:
-                self._listener.connected()
-            self._open()
+            self._begin()
+
+    def _microphone_block(self) -> rtcp.ReceiverBlock | None:
+        heard = self._microphone
+        if heard is None or not heard.received:
+            return None
+        last_report, at = self._microphone_report
+        delay = int((time.monotonic() - at) * 65536) if last_report else 0
+        return heard.report_block(last_report, delay)
 
     # --- Receiving --------------------------------------------------------------------------
 
@@ -328,43 +243,39 @@ class Peer:
 
     def rtcp_received(self, packet: bytes) -> None:
         with suppress(ValueError, IndexError, struct.error):
-            self._take(rtcp.read_feedback(packet, self._video.ssrc))
+            self._take(rtcp.read_feedback(packet, self._outbound.video.ssrc))
 
     def _take(self, feedback: rtcp.Feedback) -> None:
         if feedback.sender is not None:
             ntp = feedback.sender.sender_info.ntp_timestamp
-            self._mic_report = (ntp >> 16 & 0xFFFFFFFF, time.monotonic())
+            self._microphone_report = (ntp >> 16 & 0xFFFFFFFF, time.monotonic())
         if feedback.lost:
-            self._video.resend(feedback.lost, rtcp.abs_send_time(time.time()))
+            self._outbound.again(feedback.lost)
         if feedback.estimate_bps is not None:
             self._quality.estimated(feedback.estimate_bps)
         for block in feedback.reports:
             self._take_block(block)
-        if feedback.keyframe:
+        if feedback.keyframe and not self._outbound.keyframe():
             self._want_keyframe()
 
     def _take_block(self, block: RtcpReceiverInfo) -> None:
-        self._round_trip.answered(block)
-        if block.ssrc == self._video.ssrc:
+        self._outbound.round_trip.answered(block)
+        if block.ssrc == self._outbound.video.ssrc:
             self._quality.reported(block.fraction_lost / 256)
             self._jitter_ms = block.jitter / 90
 
     def _want_keyframe(self) -> None:
-        if self._transcoder is not None:
-            self._transcoder.keyframe()
-            return
         now = time.monotonic()
         if self._listener is not None and now - self._keyframe_asked >= KEYFRAME_SECONDS:
             self._keyframe_asked = now
             self._listener.keyframe_wanted()
 
-    def _heard(self, pcm: bytes) -> None:
+    def _heard(self, pcm16k: bytes) -> None:
         if self._listener is not None:
-            self._listener.microphone(pcm)
+            self._listener.microphone(pcm16k)
 
     def _quality_changed(self, level: Level) -> None:
-        if self._transcoder is not None:
-            self._transcoder.lower(level == "low")
+        self._outbound.lower(level == "low")
         if self._listener is not None:
             self._listener.quality(level)
 
@@ -372,43 +283,21 @@ class Peer:
         """The figures of this moment."""
         microphone = self._microphone
         return PeerStats(
-            rtt_ms=self._round_trip.milliseconds,
+            rtt_ms=self._outbound.round_trip.milliseconds,
             loss=self._quality.loss,
             bandwidth_bps=self._quality.estimate_bps,
             packets_sent=self._transport.packets_sent,
             bytes_sent=self._transport.bytes_sent,
-            packets_resent=self._video.resent,
-            av_offset_ms=0.0,
+            packets_resent=self._outbound.video.resent,
+            av_offset_ms=self._outbound.av_offset_ms,
             codec=self._offer.video_codec.name,
             transcoding=self._offer.video_codec.name != "h264",
             jitter_ms=self._jitter_ms,
             microphone_packets=microphone.received if microphone else 0,
             microphone_lost=microphone.lost if microphone else 0,
             level=self._quality.level,
-            candidate=self._connection.chosen(),
+            path=self._connection.chosen(),
         )
-
-
-def _video_config(offer: sdp.Offer) -> StreamConfig:
-    section, codec = offer.video, offer.video_codec
-    rtx = section.rtx_of(codec)
-    return StreamConfig(
-        payload_type=codec.payload_type,
-        ticks_per_frame=VIDEO_TICKS_PER_FRAME,
-        extensions=Extensions(
-            section.mid, section.extensions.get(sdp.MID, 0), section.extensions.get(sdp.ABS_SEND_TIME, 0)
-        ),
-        rtx_payload_type=rtx.payload_type if rtx else None,
-        resend="nack" in codec.feedback,
-    )
-
-
-def _audio_config(offer: sdp.Offer) -> StreamConfig:
-    section, codec = offer.audio, offer.audio_codec
-    if section is None or codec is None:
-        return StreamConfig(0, SAMPLES_PER_FRAME, Extensions())
-    extensions = Extensions(section.mid, section.extensions.get(sdp.MID, 0))
-    return StreamConfig(codec.payload_type, SAMPLES_PER_FRAME, extensions)
 
 
 def _microphone(

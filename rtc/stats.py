@@ -24,9 +24,9 @@ class PeerStats:
     """A moment's figures. None: not known yet.
 
     `loss` is the part of video packets lost in the last report (0..1), `bandwidth_bps` the
-    receiver's estimate, or what is left of our rate after loss. `av_offset_ms` is how far the
-    sound's and the picture's reported times lie apart (0 by construction; measured from the
-    reports sent). `transcoding` marks a client without H.264.
+    receiver's estimate (REMB). `av_offset_ms` is how far the sound that was sent last lies behind
+    the picture that was sent last, in media time. `transcoding` marks a client without H.264.
+    `path` is the kind of the client's address: host, srflx, prflx or relay.
     """
 
     rtt_ms: float | None
@@ -42,7 +42,7 @@ class PeerStats:
     microphone_packets: int
     microphone_lost: int
     level: Level
-    candidate: str
+    path: str
 
 
 class Quality:

@@ -21,11 +21,12 @@ import pylibsrtp
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import StunProtocol, relayed_candidate, server_reflexive_candidate
 from aiortc import RTCCertificate, RTCIceGatherer, RTCIceTransport
-from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from aiortc.rtcicetransport import RTCIceParameters
 from aiortc.rtp import is_rtcp
 
 from rtc.ice import IceConfig, announced, host_addresses, ports, server
-from rtc.sdp import RemoteCandidate
+from rtc.sdp import Offer, RemoteCandidate
 
 GATHER_SECONDS = 1.0  # for a STUN or TURN server that does not answer
 MAX_WAITING = 100  # datagrams kept for the handshake
@@ -190,6 +191,22 @@ class MediaTransport(RTCDtlsTransport):
         self._handler: MediaHandler | None = handler
         self._path: tuple[Any, tuple[str, int]] | None = None
         self.on("statechange", self._state_changed)
+
+    def fingerprint(self) -> str:
+        """Our certificate's digest, as in SDP."""
+        digests = self.getLocalParameters().fingerprints
+        return next(f"{each.algorithm} {each.value}" for each in digests if each.algorithm == "sha-256")
+
+    async def connect(self, offer: Offer) -> bool:
+        """Find a path to whoever made this offer and agree on keys; False when that failed."""
+        self._set_role("client" if offer.setup == "active" else "server")
+        remote = RTCIceParameters(offer.transport.ice_ufrag, offer.transport.ice_pwd, offer.ice_lite)
+        await self.transport.start(remote)
+        if self.transport.state != "completed":
+            return False
+        fingerprints = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in offer.fingerprints]
+        await self.start(RTCDtlsParameters(fingerprints=fingerprints))
+        return self.state == "connected"
 
     def _state_changed(self) -> None:
         if self.state == "connected":
