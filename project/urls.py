@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from project.web.attempts import limited
+
 API = [
     path("", include("project.api.accounts.urls")),
     path("", include("project.webhooks.urls")),
@@ -11,6 +13,8 @@ API = [
 ]
 
 urlpatterns = [
+    # The admin has a sign-in page of its own, which is no way around the limit.
+    path("admin/login/", limited(admin.site.login)),
     path("admin/", admin.site.urls),
     path("api/", include("project.api.urls")),
     path("api/v1/", include(API)),

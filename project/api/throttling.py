@@ -85,6 +85,13 @@ class Limiter:
             reset=math.ceil(reset / 1e6),
         )
 
+    def forget(self, key: str) -> None:
+        """Let a key begin anew."""
+        try:
+            self._redis.delete(f"throttle:{key}")
+        except redis.RedisError as exc:
+            logger.warning("A counter was not reset: %s", exc)
+
 
 @functools.cache
 def limiter() -> Limiter:
