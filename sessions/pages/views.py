@@ -89,7 +89,7 @@ def facts(session: Session) -> dict[str, Any]:
         "record": session.record,
         "consent": session.consent if session.record else "",
         "may_say": session.may_say,
-        "limits": presenter.limits(session),
+        "limits": presenter.limits(session.max_duration_seconds),
     }
 
 

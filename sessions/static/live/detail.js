@@ -69,11 +69,21 @@ function split(turn) {
   const whole = who === "avatar" ? (turn.heard_text ?? turn.text) || turn.text : turn.text;
   if (!whole && !interrupted) return [];
   if (who === "avatar" && !interrupted && utterances.length > 1) {
-    return utterances.map((part, index) => ({
-      who, text: part.text, startMs: part.start_ms, endMs: part.end_ms, first: index === 0, interrupted: false,
-    }));
+    return sentences(utterances).map((part, index) => ({ ...part, who, first: index === 0, interrupted: false }));
   }
   return [{ who, text: whole, startMs, endMs, first: true, interrupted }];
+}
+
+/** What is spoken in pieces, for the sake of an early start, reads as whole sentences. */
+function sentences(utterances) {
+  const found = [];
+  let open = null;
+  for (const { text, start_ms: startMs, end_ms: endMs } of utterances) {
+    if (open) Object.assign(open, { text: `${open.text} ${text}`, endMs });
+    else found.push((open = { text, startMs, endMs }));
+    if (/[.!?…。！？]["”’)]*\s*$/.test(text)) open = null;
+  }
+  return found;
 }
 
 function item(line, name) {

@@ -686,7 +686,8 @@ export class ParleySession extends EventTarget {
     else if (first && this.#peer?.connected) this.#doubt();
     else if (first || !this.#peer) this.#meet();
     else if (this.state === "queued") this.#become("connecting");
-    if (endsInSeconds !== undefined) this.#tell("warning", { endsInSeconds });
+    const soon = this.info.limits?.warning_seconds ?? 60;
+    if (endsInSeconds !== undefined && endsInSeconds <= soon) this.#tell("warning", { endsInSeconds });
   }
 
   #caption({ turn, text, start_ms: startMs = null, end_ms: endMs = null, interrupted = false }) {
