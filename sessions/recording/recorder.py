@@ -110,15 +110,17 @@ class Recorder:
 
     def microphone(self, pcm16k: bytes, at_ms: int) -> None:
         """Note sound of the customer that arrived at `at_ms` of the timeline; 16 kHz mono s16le."""
-        if self._task is not None:  # the timeline begins with the first frame
+        if at_ms > 0:  # the timeline begins with the first frame
             self._strips.feed(pcm16k, at_ms)
+            self._begin()
 
     async def close(self) -> None:
         """Note that this host is done, and wait until everything is stored.
 
         Giving up the wait harms nothing: what is left is stored in the background.
         """
-        if self._task is None and self._fence > 1:
+        self._flush()
+        if self._fence > 1:
             self._begin()  # an earlier host has recorded, and somebody waits for the end of it
         self._closing.set()
         if self._task is not None:

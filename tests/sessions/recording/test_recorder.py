@@ -114,20 +114,28 @@ async def test_a_host_that_takes_over_says_when_it_is_done_even_if_nothing_was_p
 
 
 async def test_a_session_without_media_leaves_nothing(recorder, store):
-    recorder.microphone(b"\1\1" * 320, 1000)
+    recorder.microphone(b"\1\1" * 320, 0)
     await recorder.close()
 
     assert not store.objects
 
 
+async def test_the_customer_is_heard_before_playout_tells_of_its_first_run(recorder, store, tmp_path):
+    recorder.microphone(b"\1\1" * 320, 40)
+    await until(lambda: store.objects)
+
+    (part,) = parts(store, tmp_path)
+    assert [(blob.at, blob.size) for blob in part.header.microphone] == [(320, 640)]
+    await recorder.close()
+
+
 async def test_playout_is_asked_for_what_it_has_not_told(store, tmp_path):
     untold = [idle(5, 3)]
     recorder = make(store, part_seconds=60, flush=lambda: [recorder.played(untold.pop()) for _ in untold[:]])
-    recorder.played(idle(0))
     await recorder.close()
 
     (part,) = parts(store, tmp_path)
-    assert [run.frame for run in part.header.runs] == [0, 5]
+    assert [run.frame for run in part.header.runs] == [5]
 
 
 async def test_storage_may_be_away_and_everything_is_caught_up(store, tmp_path):
