@@ -77,7 +77,8 @@ def _memory(f: Figures) -> str:
     return f"""
 
 Goals: 1.5% of a core and 5 MB for each; 25 fps, no freeze; sound in time 0.99. The web processes held
-{f["base_mb"]:.0f} MB before and {f["after_mb"]:.0f} MB after. The customers took {clients:.0f}% of a core at most."""
+{f["base_mb"]:.0f} MB before and {f["after_mb"]:.0f} MB after. The customers took at most
+{clients:.0f}% of a core."""
 
 
 def _interrupts(f: Figures) -> str:

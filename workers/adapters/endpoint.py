@@ -18,6 +18,11 @@ class Endpoint:
     base_url: str
     api_key: str = field(default="", repr=False)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What says who we are; nothing where there is no key: an empty one is not a legal header."""
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:

@@ -36,6 +36,12 @@ def test_raw_samples_arrive_as_they_were_sent():
     assert {event.sample_rate for event in events if isinstance(event, PcmChunk)} == {RATE}
 
 
+def test_a_provider_without_a_key_is_asked_without_one():
+    with speech_server() as server, pytest.raises(AdapterError) as refused:
+        list(speaker(server, key="").synthesize(HELLO))
+    assert refused.value.code == "provider_unauthorized", "an illegal header would not even have arrived"
+
+
 def test_only_what_differs_from_the_default_is_asked_for():
     with speech_server() as server:
         list(speaker(server).synthesize(HELLO))

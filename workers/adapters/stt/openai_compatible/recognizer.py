@@ -68,7 +68,7 @@ class OpenAICompatible:
         return {
             "data": fields,
             "files": {"file": ("speech.wav", audio, "audio/wav")},
-            "headers": {"Authorization": f"Bearer {self._endpoint.api_key}"},
+            "headers": self._endpoint.headers,
             "timeout": httpx.Timeout(deadlines.read, connect=deadlines.connect, pool=deadlines.pool),
         }
 

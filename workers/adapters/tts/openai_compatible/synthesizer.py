@@ -116,8 +116,7 @@ class OpenAICompatible:
         if dialect.priority:
             body["priority"] = request.priority
         timeout = httpx.Timeout(deadlines.read, connect=deadlines.connect, pool=deadlines.pool)
-        headers = {"Authorization": f"Bearer {self._endpoint.api_key}"}
-        return {"json": body, "headers": headers, "timeout": timeout}
+        return {"json": body, "headers": self._endpoint.headers, "timeout": timeout}
 
     def _decoder(self, response: httpx.Response) -> Decoder:
         kind = response.headers.get("content-type", "")
