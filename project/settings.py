@@ -314,6 +314,14 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "AvatarStatus": "generation.avatars.models.AvatarStatus",
+        "ClipStatus": "generation.clips.models.ClipStatus",
+        "DeliveryStatus": "project.webhooks.models.DeliveryStatus",
+        "RecordingStatus": "sessions.models.RecordingStatus",
+        "SessionStatus": "sessions.models.SessionStatus",
+        "TurnStatus": "sessions.models.TurnStatus",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "generation.api.openapi.add_events",

@@ -1,5 +1,7 @@
 """Additions to the OpenAPI document that hold for every call."""
 
+import re
+from http import HTTPStatus
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -33,6 +35,8 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         },
     },
 }
+# `code`, and what follows it after a colon: "`not_ready`: it is being made"
+_CODE = re.compile(r"`([a-z_]+)`(?::([^`,;]*))?")
 _EXAMPLES = {
     "400": ("Something sent cannot be used", "invalid", "This field is required."),
     "401": ("No valid API key", "invalid_api_key", "This API key is unknown, expired or revoked."),
@@ -51,6 +55,9 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for path, methods in result.get("paths", {}).items():
         for method, operation in methods.items():
             responses = operation["responses"]
+            for status, told in responses.items():
+                if status[0] in "45" and "content" not in told:
+                    told["content"] = _content(status, *_named(told.get("description", "")))
             for status in _statuses(path, method, public={} in operation.get("security", [])):
                 responses.setdefault(status, _problem(status))
     return result
@@ -67,14 +74,33 @@ def _statuses(path: str, method: str, *, public: bool) -> list[str]:
 
 def _problem(status: str) -> dict[str, Any]:
     description, code, detail = _EXAMPLES[status]
-    example: dict[str, Any] = {
-        "type": f"urn:parley:problem:{code}",
-        "status": 500 if status == "default" else int(status),
-        "code": code,
-        "detail": detail,
+    return {"description": description, "content": _content(status, (code, detail))}
+
+
+def _named(description: str) -> list[tuple[str, str]]:
+    """The codes that a description names, each with what it says about it."""
+    return [(code, detail.strip()) for code, detail in _CODE.findall(description)]
+
+
+def _content(status: str, *problems: tuple[str, str]) -> dict[str, Any]:
+    """A problem as a body, with an example for each code."""
+    number = 500 if status == "default" else int(status)
+    media: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}
+    examples = {
+        code: {
+            "value": {
+                "type": f"urn:parley:problem:{code}",
+                "title": HTTPStatus(number).phrase,
+                "status": number,
+                "detail": detail or code.replace("_", " ").capitalize(),
+                "code": code,
+            }
+        }
+        for code, detail in problems
     }
-    media = {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}, "example": example}
-    return {"description": description, "content": {"application/problem+json": media}}
+    if examples:
+        media["examples"] = examples
+    return {"application/problem+json": media}
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -81,6 +81,12 @@ class SessionsView(APIView):
         request=schemas.SessionWish,
         responses={
             201: schemas.SessionCreated,
+            400: OpenApiResponse(
+                description="`invalid`, with the field in `errors`: `avatar_not_found`, `avatar_not_ready`, "
+                "`avatar_archived`, `voice_not_found`, `persona_not_found`, `model_not_available`, "
+                "`invalid_duration`, `invalid_origin`, `too_many_origins`, `metadata_too_large`"
+            ),
+            422: OpenApiResponse(description="`idempotency_key_reused`: it was used for another request"),
             429: OpenApiResponse(
                 description="`concurrency_limit_exceeded`, `daily_session_limit_reached`, `rate_limited`"
             ),

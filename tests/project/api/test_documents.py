@@ -36,6 +36,25 @@ def test_each_call_names_its_problems(described):
             assert "application/problem+json" in found["default"]["content"]
 
 
+def test_every_problem_has_a_body_and_its_examples_fit(described):
+    schema = described["components"]["schemas"]["Problem"]
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            for status, told in operation["responses"].items():
+                if status[0] not in "45d":
+                    continue
+                examples = told["content"]["application/problem+json"].get("examples", {})
+                for code, example in examples.items():
+                    jsonschema.validate(example["value"], schema)
+                    assert example["value"]["code"] == code
+
+
+def test_a_call_names_the_problems_of_its_own(described):
+    say = described["paths"]["/api/v1/sessions/{session_id}/say"]["post"]["responses"]
+    assert set(say["409"]["content"]["application/problem+json"]["examples"]) == {"session_not_active"}
+    assert set(say["504"]["content"]["application/problem+json"]["examples"]) == {"host_unreachable"}
+
+
 def test_operation_ids_are_unique(described):
     ids = [
         operation["operationId"] for methods in described["paths"].values() for operation in methods.values()
