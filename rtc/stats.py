@@ -17,6 +17,7 @@ HEADROOM = 1.25
 PATIENCE_SECONDS = 15.0
 MAX_PATIENCE_SECONDS = 120.0
 RELAPSE_SECONDS = 20.0
+SETTLE_SECONDS = 5.0  # after growing, until a receiver's estimate has grown as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Quality:
     def _judge(self, bits_per_second: int) -> None:
         if self.level == "normal":
             starved = self.estimate_bps is not None and self.estimate_bps < bits_per_second
-            if starved or self._lossy >= LOSSY_REPORTS:
+            if (starved and not self._raised_within(SETTLE_SECONDS)) or self._lossy >= LOSSY_REPORTS:
                 self._lower()
         elif self._is_clean(bits_per_second):
             since = self._clean_since = self._clean_since or self._now()
@@ -98,10 +99,13 @@ class Quality:
         return self.loss < CLEAN and (self.estimate_bps is None or self.estimate_bps > needed)
 
     def _lower(self) -> None:
-        relapse = self._raised_at is not None and self._now() - self._raised_at < RELAPSE_SECONDS
+        relapse = self._raised_within(RELAPSE_SECONDS)
         self._patience = min(2 * self._patience, MAX_PATIENCE_SECONDS) if relapse else PATIENCE_SECONDS
         self._clean_since, self._lossy = None, 0
         self._set("low")
+
+    def _raised_within(self, seconds: float) -> bool:
+        return self._raised_at is not None and self._now() - self._raised_at < seconds
 
     def _raise(self) -> None:
         self._raised_at = self._now()
