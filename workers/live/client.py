@@ -19,7 +19,7 @@ import redis.asyncio as aioredis
 from django.conf import settings
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - not the builtin one
 
 from workers import dispatch, profiles
 from workers.adapters.avatar.base import Phone
@@ -34,7 +34,7 @@ from workers.rendering.encode import CRF
 __all__ = ["RenderCancelled", "RenderClient", "RenderFailed", "RenderUnavailable"]
 
 IN_FLIGHT = 2  # requests of one session: look-ahead of one must not starve another
-ATTEMPTS = 3
+ATTEMPTS = 5  # long enough that a worker that died alone is back
 PATIENCE_SECONDS = 30.0  # how long a request waits for a broker that is away
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
@@ -105,7 +105,8 @@ class RenderClient:
             self._url,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # once more on a fresh connection, where a pooled one is dead
+            # Once more on a fresh connection, where a pooled one is dead; a broker that hangs is given up.
+            retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
         )
         self._slots = Slots(self._redis)
 

@@ -12,6 +12,7 @@ from workers.live.wire import RenderRequest
 TIMES_EXPECTED = 4.0
 SHORTEST_SECONDS = 0.7
 LONGEST_SECONDS = 2.0
+LONGEST_AGAIN_SECONDS = 4.0
 BASE_SECONDS = 0.020
 FIRST_GUESS_SECONDS = 8e-9  # for each pixel: 2.6 ms for a picture of 512x640
 NEWEST_SHARE = 0.2
@@ -24,11 +25,11 @@ class Pace:
         self._pixel_seconds: dict[str, float] = {}
 
     def deadline_seconds(self, request: RenderRequest, attempt: int) -> float:
-        """Return the time for one attempt; every further one gets twice as long."""
+        """Return the time for one attempt; further ones get longer."""
         pixel = self._pixel_seconds.get(request.model, FIRST_GUESS_SECONDS)
         expected = BASE_SECONDS + pixel * _pixels(request)
         first = min(max(TIMES_EXPECTED * expected, SHORTEST_SECONDS), LONGEST_SECONDS)
-        return float(first * 2 ** (attempt - 1))
+        return float(min(first * 2 ** (attempt - 1), LONGEST_AGAIN_SECONDS))
 
     def took(self, request: RenderRequest, seconds: float) -> None:
         """Learn from a request that was answered."""

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from workers.live.wire import RenderReply, WireError, load_reply
 
-BLOCK_MS = 2000
+BLOCK_MS = 1000
 AT_ONCE = 16
 CONNECT_SECONDS = 1.0
 PAUSE_SECONDS = 0.1
@@ -90,8 +90,8 @@ class Replies:
 
     async def _listen(self, broker: aioredis.Redis) -> None:
         await broker.ping()
-        self._found()
         while True:
+            self._found()
             # One round trip drops what was read and waits for more.
             both = broker.pipeline(transaction=False)
             if self._read is not None:

@@ -83,7 +83,10 @@ async def test_the_answer_to_the_first_sending_counts_as_well(
     assert (await asked).data == b"other"
 
 
-async def test_after_three_attempts_it_has_failed(client: RenderClient, worker: PlayedWorker) -> None:
+async def test_after_several_attempts_it_has_failed(
+    client: RenderClient, worker: PlayedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ATTEMPTS", 3)
     with pytest.raises(RenderFailed) as failed:
         await client.render(**wish(1))
     assert failed.value.code == "render_timeout"
