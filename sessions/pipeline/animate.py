@@ -17,7 +17,7 @@ from sessions.pipeline.faults import Fault
 from sessions.pipeline.measures import Measures
 from sessions.pipeline.pace import Pace
 from sessions.pipeline.ports import Chunk, Limits, Rendered, Stage
-from sessions.pipeline.track import SAMPLES_PER_FRAME, Span, Track
+from sessions.pipeline.track import SAMPLES_PER_FRAME, Stretch, Track
 from workers.live.errors import RenderCancelled, RenderFailed, RenderUnavailable
 
 IN_FLIGHT = 2
@@ -50,7 +50,7 @@ class Animator:
         measures: Measures,
         timed: bool,
         may_push: asyncio.Event,
-        pushed: Callable[[Span, bytes], None],
+        pushed: Callable[[Stretch, bytes], None],
     ) -> None:
         self._stage, self._track, self._epoch = stage, track, epoch
         self._pace, self._limits, self._measures, self._timed = pace, limits, measures, timed
@@ -75,7 +75,7 @@ class Animator:
                 raise
             raise _first(faults) from failed
 
-    async def _next_span(self) -> Span | None:
+    async def _next_span(self) -> Stretch | None:
         await self._flights.acquire()
         await self._room()
         span = await self._track.take(self._size(), self._patience(), timed=self._timed)
@@ -109,7 +109,7 @@ class Animator:
         return seconds
 
     async def _launch(
-        self, flights: asyncio.TaskGroup, span: Span, before: asyncio.Task[None] | None
+        self, flights: asyncio.TaskGroup, span: Stretch, before: asyncio.Task[None] | None
     ) -> asyncio.Task[None]:
         chunk, sound = self._chunk(span), self._track.sound(span)
         self._track.release()
@@ -120,7 +120,7 @@ class Animator:
         packets.set_result(await self._encoded(sound))
         return task
 
-    def _chunk(self, span: Span) -> Chunk:
+    def _chunk(self, span: Stretch) -> Chunk:
         if not self._ahead():
             # Where the idle loop will be when this chunk comes back; rather early than late, since
             # playout would wait for a motion that lies ahead.
@@ -151,7 +151,7 @@ class Animator:
 
     async def _deliver(
         self,
-        span: Span,
+        span: Stretch,
         chunk: Chunk,
         sound: bytes,
         packets: asyncio.Future[tuple[bytes, ...]],
@@ -187,7 +187,9 @@ class Animator:
         self._pace.took(chunk.frames, now() - asked, drawn.render_ms / 1000)
         return drawn
 
-    def _push(self, span: Span, chunk: Chunk, drawn: Rendered, sound: bytes, opus: tuple[bytes, ...]) -> None:
+    def _push(
+        self, span: Stretch, chunk: Chunk, drawn: Rendered, sound: bytes, opus: tuple[bytes, ...]
+    ) -> None:
         try:
             segment = Segment(
                 epoch=self._epoch,

@@ -32,6 +32,8 @@ from workers.profiles import load_profile
 
 _log = logging.getLogger(__name__)
 
+APOLOGY_SECONDS = 0.5
+
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -333,6 +335,10 @@ class Conversation:
     # --- Tasks ---------------------------------------------------------------------------------
 
     async def _prepare_apology(self) -> None:
+        """Once nobody waits for the voice."""
+        await asyncio.sleep(APOLOGY_SECONDS)
+        while self._reply is not None:  # noqa: ASYNC110 - there is no hurry
+            await asyncio.sleep(APOLOGY_SECONDS)
         setup = self._setup
         text = apology.apology(setup.persona.apology, setup.voice.language)
         await apology.prepare(text, setup.voice, setup.synthesizer)

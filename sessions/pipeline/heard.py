@@ -45,7 +45,7 @@ class Playing:
         spoken = self.spoken
         if ms >= self.length_ms and spoken.complete:
             return spoken.text
-        if spoken.words:
+        if spoken.said:
             return _up_to(spoken.text, [w.text for w in spoken.words if w.start_ms + w.end_ms <= 2 * ms])
         return _guessed(spoken.text, ms / max(self.length_ms, 1))
 

@@ -183,8 +183,8 @@ class Limits:
 
     first_token_seconds: float = 20.0
     next_token_seconds: float = 10.0
-    first_sound_seconds: float = 8.0
-    next_sound_seconds: float = 5.0
+    first_sound_seconds: float = 10.0
+    next_sound_seconds: float = 8.0
     recognition_seconds: float = 20.0
     render_seconds: float = 12.0
     reply_seconds: float = 180.0

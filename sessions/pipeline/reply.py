@@ -22,7 +22,7 @@ from sessions.pipeline.pace import Pace
 from sessions.pipeline.phases import Phases
 from sessions.pipeline.ports import Setup, Source, Stage, TurnRecord, TurnStatus
 from sessions.pipeline.speak import AHEAD_FRAMES, Speaker
-from sessions.pipeline.track import FRAME_MS, SAMPLES_PER_FRAME, Span, Track
+from sessions.pipeline.track import FRAME_MS, SAMPLES_PER_FRAME, Stretch, Track
 from workers.adapters.avatar.base import Profile
 from workers.speech.opening import AnswerScript
 from workers.speech.script import Sentence, sentences
@@ -157,7 +157,7 @@ class Reply:
         self.track.close()
         self.track.finish()
 
-    def _pushed(self, span: Span, pcm48k: bytes) -> None:
+    def _pushed(self, span: Stretch, pcm48k: bytes) -> None:
         frame = span.start - self.track.utterances[span.utterance].start
         playing = self.playing[span.utterance] if span.utterance < len(self.playing) else None
         self.scene.monitor.pushed(span.utterance, frame, pcm48k, playing)
@@ -198,7 +198,7 @@ class Reply:
         spoken = apology.prepared(text, setup.voice)
         for utterance in spoken:
             laid = self.track.begin(utterance.text)
-            laid.phones, laid.words = [*utterance.phones], utterance.words
+            laid.phones, laid.said = [*utterance.phones], [*utterance.words]
             self.track.add(utterance.pcm)
             self.track.close()
         return bool(spoken)

@@ -76,10 +76,10 @@ class Speaker:
             if not part.pcm:
                 return None
             self._measures.mark("first_sound")
-            spoken = self._track.begin(sentence.text)
+            spoken = self._track.begin(sentence.text, sentence.spans)
         spoken.phones += part.phones
         spoken.timed = spoken.timed or bool(part.phones)
-        spoken.words = part.words or spoken.words
+        spoken.said += part.words
         spoken.pause_ms = part.pause_ms
         self._track.add(part.pcm)
         return spoken

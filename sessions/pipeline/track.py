@@ -15,6 +15,7 @@ from workers.adapters.avatar.base import SAMPLES_PER_FRAME as HEARD_PER_FRAME
 from workers.adapters.avatar.base import Phone, Profile
 from workers.adapters.tts.base import Word
 from workers.speech.decimate import Decimator
+from workers.speech.spans import Span, shown_words
 
 SAMPLES_PER_FRAME = 1920  # 48 kHz
 FRAME_MS = 40
@@ -26,7 +27,8 @@ SMALLEST_SPAN = 5
 class Spoken:
     """One utterance of a reply. `start` and `frames` count frames of the reply; times are ms from its start.
 
-    `pause_ms` of silence lie at its end. `timed` says that phones came with it.
+    `pause_ms` of silence lie at its end. `timed` says that phones came with it. `said` are the words
+    of the voice, `spans` lead them back to those of the text; without spans they are the same.
     """
 
     number: int
@@ -37,7 +39,13 @@ class Spoken:
     pause_ms: int = 0
     timed: bool = False
     phones: list[Phone] = field(default_factory=list)
-    words: tuple[Word, ...] = ()
+    said: list[Word] = field(default_factory=list)
+    spans: tuple[Span, ...] = ()
+
+    @property
+    def words(self) -> list[Word]:
+        """The words that a reader sees, as far as they are timed. Costs a little: not for every chunk."""
+        return shown_words(self.spans, self.said) if self.spans else self.said
 
     @property
     def end(self) -> int:
@@ -45,7 +53,7 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Stretch:
     """Frames of one utterance that can be drawn now; `index` counts the spans of the utterance."""
 
     utterance: int
@@ -81,9 +89,9 @@ class Track:
         """Whole frames that are known and not taken."""
         return self.frames - self.cursor
 
-    def begin(self, text: str) -> Spoken:
+    def begin(self, text: str, spans: tuple[Span, ...] = ()) -> Spoken:
         """Open the next utterance."""
-        spoken = Spoken(len(self.utterances), text, self.frames)
+        spoken = Spoken(len(self.utterances), text, self.frames, spans=spans)
         self.utterances.append(spoken)
         return spoken
 
@@ -112,7 +120,7 @@ class Track:
         """Note that an utterance's times were added to."""
         self._wake()
 
-    async def take(self, want: int, patience: Callable[[], float], *, timed: bool = False) -> Span | None:
+    async def take(self, want: int, patience: Callable[[], float], *, timed: bool = False) -> Stretch | None:
         """Take the next span of about `want` frames; None when the reply is over.
 
         Frames whose look-ahead, and with `timed` whose phones, have yet to come are waited for as
@@ -131,12 +139,12 @@ class Track:
                 return self._cut(spoken, -frames)
             await self._change(wait)
 
-    def sound(self, span: Span) -> bytes:
+    def sound(self, span: Stretch) -> bytes:
         """The span's sound at 48 kHz."""
         begin = (span.start - self._first) * 2 * SAMPLES_PER_FRAME
         return bytes(self._pcm[begin : begin + span.frames * 2 * SAMPLES_PER_FRAME])
 
-    def window(self, span: Span) -> bytes:
+    def window(self, span: Stretch) -> bytes:
         """What a renderer hears of the span at 16 kHz, with silence where nothing is known."""
         first = span.start * HEARD_PER_FRAME - self.profile.lookback_samples
         last = (span.start + span.frames) * HEARD_PER_FRAME + self.profile.lookahead_samples
@@ -144,7 +152,7 @@ class Track:
         known = bytes(self._heard[2 * (begin - self._first_heard) : 2 * (last - self._first_heard)])
         return (bytes(2 * (begin - first)) + known).ljust(2 * (last - first), b"\0")
 
-    def phones(self, span: Span) -> tuple[Phone, ...]:
+    def phones(self, span: Stretch) -> tuple[Phone, ...]:
         """The phones in the span's window, timed from its first frame."""
         origin = span.start * FRAME_MS
         first_ms = -self.profile.lookback_samples // 16
@@ -190,10 +198,10 @@ class Track:
         needed = (self.cursor + want) * HEARD_PER_FRAME + self.profile.lookahead_samples
         return frames if left >= want and seen >= needed and (spoken.timed or not timed) else -frames
 
-    def _cut(self, spoken: Spoken, frames: int) -> Span:
+    def _cut(self, spoken: Spoken, frames: int) -> Stretch:
         index = 0 if self.cursor == spoken.start else self._index + 1
         last = spoken.complete and self.cursor + frames == spoken.end
-        span = Span(spoken.number, index, self.cursor, frames, last)
+        span = Stretch(spoken.number, index, self.cursor, frames, last)
         self.cursor, self._index = self.cursor + frames, index
         self._wake()
         return span

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from workers.adapters.avatar.base import Phone
 from workers.adapters.errors import AdapterError
 from workers.adapters.tts.base import PcmChunk, SpeechEvent, Synthesizer, Timings, Word
-from workers.speech import spans, trim
+from workers.speech import trim
 from workers.speech.leveller import Leveller
 from workers.speech.resample import TIMELINE_RATE, Resampler
 from workers.speech.script import Sentence
@@ -39,8 +39,9 @@ _HELD = int(HELD_SECONDS * TIMELINE_RATE)
 class Part:
     """More of an utterance. `pcm` is 48 kHz mono s16le and follows what came before.
 
-    Times are in ms from the utterance's first sample. `phones` are new ones; `words` are all words
-    known by now, as a reader sees them. `pause_ms` of the last part's sound are the silence behind it.
+    Times are in ms from the utterance's first sample. `phones` and `words` are new ones; words are
+    those that the voice got (`spans.shown_words` leads them back to a reader's). `pause_ms` of the
+    last part's sound are the silence behind it.
     """
 
     pcm: bytes = b""
@@ -75,7 +76,7 @@ class SentenceStream:
         self._resampler: Resampler | None = None
         self._sample_rate = 0
         self._received = 0
-        self._words: list[Word] = []
+        self._worded = False
         self._early: list[Timings] = []
         self._lead = bytes(2 * (TIMELINE_RATE * sentence.lead_ms // 1000))
         self._sent = 0
@@ -96,13 +97,12 @@ class SentenceStream:
         silence = self._edges.passed_silence
         pause = max(TIMELINE_RATE * tail_ms(self._sentence, self._speed) // 1000, silence)
         part = self._part(_pcm(heard) + bytes(2 * (pause - silence)))
-        words = () if self._words else self._guessed()
+        words = () if self._worded else self._guessed()
         return Part(part.pcm, part.phones, part.words or words, _ms(pause))
 
     def _guessed(self) -> tuple[Word, ...]:
         length_ms = _ms(self._edges.heard - self._edges.passed_silence)
-        guessed = guessed_words(self._sentence, length_ms, 0)
-        return tuple(_later(spans.shown_words(self._sentence.spans, guessed), self._sentence.lead_ms))
+        return tuple(guessed_words(self._sentence, length_ms, self._sentence.lead_ms))
 
     def _resampled(self, chunk: PcmChunk) -> bytes:
         if self._resampler is None:
@@ -123,12 +123,9 @@ class SentenceStream:
         told, self._early = self._early, []
         moved = self._sentence.lead_ms - _ms(self._edges.start)
         phones = _moved_phones([p for times in told for p in times.phones], moved, self._sentence.lead_ms)
-        new_words = [word for times in told for word in times.words]
-        self._words += new_words
-        if not new_words:
-            return Part(pcm, phones)
-        shown = spans.shown_words(self._sentence.spans, self._words)
-        return Part(pcm, phones, tuple(_later(shown, moved, self._sentence.lead_ms)))
+        words = _moved_words([w for times in told for w in times.words], moved, self._sentence.lead_ms)
+        self._worded = self._worded or bool(words)
+        return Part(pcm, phones, words)
 
     def _error(self, message: str, *, retryable: bool = False, code: str = "provider_error") -> AdapterError:
         return AdapterError(message, provider=self._provider, retryable=retryable, code=code)
@@ -249,5 +246,5 @@ def _moved_phones(phones: list[Phone], by: int, first: int) -> tuple[Phone, ...]
     return tuple(phone for phone in moved if phone.end_ms > phone.start_ms)
 
 
-def _later(words: list[Word], by: int, first: int = 0) -> list[Word]:
-    return [Word(w.text, max(w.start_ms + by, first), max(w.end_ms + by, first)) for w in words]
+def _moved_words(words: list[Word], by: int, first: int) -> tuple[Word, ...]:
+    return tuple(Word(w.text, max(w.start_ms + by, first), max(w.end_ms + by, first)) for w in words)

@@ -18,7 +18,7 @@ WORDS = (
 
 
 def _playing(**changes: object) -> Playing:
-    spoken = Spoken(0, TEXT, 0, frames=50, complete=True, pause_ms=300, words=WORDS)
+    spoken = Spoken(0, TEXT, 0, frames=50, complete=True, pause_ms=300, said=[*WORDS])
     for name, value in changes.items():
         setattr(spoken, name, value)
     return Playing(spoken, start=100, characters_per_second=20.0)
@@ -47,16 +47,16 @@ def test_a_word_was_heard_when_half_of_it_was_played(ms, heard):
 
 @pytest.mark.parametrize(("ms", "heard"), [(0, ""), (400, "He said:"), (1000, 'He said: "It costs')])
 def test_a_voice_that_tells_no_times_is_judged_by_its_pace(ms, heard):
-    assert _playing(words=(), complete=False, frames=0).heard_text(ms * 48) == heard
+    assert _playing(said=[], complete=False, frames=0).heard_text(ms * 48) == heard
 
 
 def test_a_text_without_spaces_is_cut_between_its_characters():
-    playing = _playing(words=(), text="営業時間は九時から五時までです", pause_ms=0, frames=50)
+    playing = _playing(said=[], text="営業時間は九時から五時までです", pause_ms=0, frames=50)
     assert playing.heard_text(1000 * 48) == "営業時間は九時"
 
 
 def test_sound_without_text_has_no_words():
-    assert _playing(words=(), text="").heard_text(48_000) == ""
+    assert _playing(said=[], text="").heard_text(48_000) == ""
 
 
 def test_its_row_lies_on_the_sessions_timeline():

@@ -120,7 +120,7 @@ async def test_words_and_phones_move_with_the_trimmed_beginning():
         ("w", 30, 100),
         ("i", 100, 200),
     ]
-    words = [part.words for part in parts if part.words][-1]
+    words = [word for part in parts for word in part.words]
     assert [(word.text, word.start_ms) for word in words] == [("We", 30), ("are", 200), ("open.", 400)]
 
 
