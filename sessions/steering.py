@@ -1,6 +1,7 @@
 """Commands to a running session: checked here, carried out by its host."""
 
 import logging
+import time
 from typing import Any
 
 from project.errors import Conflict, InvalidInput, ParleyError
@@ -11,6 +12,9 @@ from sessions.runtime import commands
 # Sound that drives the avatar, or that is recognised as one turn.
 MAX_SAY_MS = 10 * 60_000
 MAX_ASK_MS = 60_000
+# How long a host that was told to end a session may take for it.
+PATIENCE_SECONDS = 2.0
+LOOK_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -37,11 +41,21 @@ def end(session: Session, reason: EndReason = EndReason.API_ENDED) -> None:
         return
     try:
         commands.send(session.pk, "end", {"reason": reason.value})
+        _wait_for_end(session.pk)
     except Conflict:
         pass  # nobody holds it: there is nobody to tell
     except ParleyError as error:
         _log.warning("%s is ended without its host: %s", session.pk, error)
     services.session_end(session.pk, reason)
+
+
+def _wait_for_end(session_id: str) -> None:
+    """Let the host finish writing down what was said; it ends the session itself."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        if Session.objects.filter(pk=session_id, status=SessionStatus.ENDED).exists():
+            return
+        time.sleep(LOOK_SECONDS)
 
 
 def _speech(session: Session, kind: str, text: str, upload: str, longest_ms: int) -> dict[str, Any]:

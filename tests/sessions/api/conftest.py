@@ -18,6 +18,7 @@ class Host:
     told: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     failure: ParleyError | None = None
     turn: int = 0
+    hangs: bool = False
 
     def send(
         self, session_id: str, kind: str, payload: dict[str, Any], timeout: float = 2.0
@@ -26,7 +27,8 @@ class Host:
             raise self.failure
         self.told.append((session_id, kind, payload))
         if kind == "end":
-            services.session_end(session_id, payload["reason"])
+            if not self.hangs:
+                services.session_end(session_id, payload["reason"])
             return {}
         if kind == "interrupt":
             return {"turn": self.turn or None, "heard_text": "Hello" if self.turn else ""}

@@ -5,7 +5,7 @@ import pytest
 from project.accounts import allowances, keys
 from project.api.models import IdempotencyRecord
 from project.errors import Conflict
-from sessions import services
+from sessions import services, steering
 from sessions.models import Session
 from sessions.runtime.commands import HostUnreachable
 from tests.support.clips import ready_avatar
@@ -299,6 +299,15 @@ def test_ending_works_with_a_host_and_without(client, alice, avatar, host) -> No
         assert answer.status_code == 200
         assert (answer.json()["status"], answer.json()["end_reason"]) == ("ended", "api_ended")
     assert client.post(f"/api/v1/sessions/{first.pk}/end").json()["end_reason"] == "api_ended"
+
+
+def test_a_host_that_says_yes_and_does_nothing_is_not_waited_for_long(
+    client, running, host, monkeypatch
+) -> None:
+    monkeypatch.setattr(steering, "PATIENCE_SECONDS", 0.1)
+    host.hangs = True
+    answer = client.post(f"/api/v1/sessions/{running.pk}/end")
+    assert (answer.json()["status"], answer.json()["end_reason"]) == ("ended", "api_ended")
 
 
 def test_one_that_never_began_can_be_ended(post, client, host) -> None:
