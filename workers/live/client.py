@@ -27,7 +27,7 @@ from workers.live import wire
 from workers.live.errors import RenderCancelled, RenderFailed, RenderUnavailable
 from workers.live.pace import Pace
 from workers.live.replies import Replies
-from workers.live.slots import LEASE_MS, Slots
+from workers.live.slots import LEASE_MS, Slots, weight_of
 from workers.live.wire import RenderReply, RenderRequest
 from workers.rendering.encode import CRF
 
@@ -285,7 +285,8 @@ class RenderClient:
 
     async def _took_slot(self, pending: _Pending) -> bool:
         kept = pending.session
-        slot = await self._steadily(pending, lambda: self._slots.take(kept.queue, kept.member))
+        weight = weight_of(pending.request.width, pending.request.height)
+        slot = await self._steadily(pending, lambda: self._slots.take(kept.queue, kept.member, weight=weight))
         kept.position = slot.position
         if slot.granted:
             kept.slot_taken = time.monotonic()

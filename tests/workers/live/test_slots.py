@@ -59,9 +59,10 @@ async def test_one_that_is_not_renewed_lapses(slots: Slots) -> None:
     await slots.take(QUEUE, "ses_0", lease_ms=60_000)
     assert not (await slots.take(QUEUE, "ses_9")).granted
     await asyncio.sleep(0.15)
-    granted = [(await slots.take(QUEUE, f"other_{number}")).granted for number in range(4)]
-    assert (await slots.take(QUEUE, "ses_9")).granted
-    assert granted == [True, True, False, False]  # ses_9 was first in line, ses_0 renewed its own
+    granted = [
+        (await slots.take(QUEUE, name)).granted for name in ("ses_8", "ses_9", "ses_8", "ses_7", "ses_6")
+    ]
+    assert granted == [False, True, True, True, False]  # ses_9 was first in line, ses_0 renewed its own
 
 
 async def test_who_stopped_asking_holds_nobody_up(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +82,31 @@ async def test_a_worker_that_left_or_fell_silent_is_not_counted_on(
     assert [(await slots.take(QUEUE, f"ses_{n}")).granted for n in range(3)] == [True, True, False]
     broker.hset(f"{presence.LIVE}{QUEUE}", "live3@x", f"9:{int(time.time() * 1000) - 1}")
     assert not (await slots.take(QUEUE, "ses_2")).granted
+
+
+async def test_a_larger_picture_needs_more_of_them(slots: Slots) -> None:
+    assert [module.weight_of(*size) for size in ((128, 160), (512, 640), (768, 960))] == [1, 1, 2]
+    assert (await slots.take(QUEUE, "large", weight=3)).granted
+    assert (await slots.take(QUEUE, "small")).granted
+    assert module.slots_held(QUEUE) == 4
+    assert (await slots.take(QUEUE, "next")).position == 1
+
+
+async def test_one_that_needs_more_is_not_passed_by_smaller_ones(slots: Slots) -> None:
+    for number in range(3):
+        await slots.take(QUEUE, f"ses_{number}")
+    assert not (await slots.take(QUEUE, "large", weight=2)).granted
+    assert (await slots.take(QUEUE, "small")).position == 2
+    await slots.release(QUEUE, "ses_0")
+    assert not (await slots.take(QUEUE, "small")).granted
+    assert (await slots.take(QUEUE, "large", weight=2)).granted
+
+
+async def test_one_that_needs_more_than_there_are_speaks_alone(slots: Slots) -> None:
+    assert (await slots.take(QUEUE, "huge", weight=9)).granted
+    assert not (await slots.take(QUEUE, "small")).granted
+    await slots.release(QUEUE, "huge")
+    assert (await slots.take(QUEUE, "small")).granted
 
 
 async def test_many_at_once_get_no_more_than_there_are(slots: Slots, broker: "redis.Redis") -> None:
