@@ -161,8 +161,7 @@ class Listener:
         was_open = self._gate.open
         passed = [self._gate.passes(level) for level in levels]
         if self._taker.turn is None and not any(passed):
-            self._timeline.heard_ms += len(levels) * CHUNK_MS
-            self._history.extend(_cut(sound))
+            self._keep(_cut(sound))
             return
         odds = self._odds(samples, warm=not was_open and self._taker.turn is None)
         for chunk, level, odd in zip(_cut(sound), levels, odds, strict=True):
@@ -179,18 +178,25 @@ class Listener:
         return odds[len(before) // CHUNK_BYTES :]
 
     def _listen(self, chunk: bytes, probability: float) -> None:
-        self._timeline.heard_ms += CHUNK_MS
-        self._history.append(chunk)
+        self._keep([chunk])
         if self._words:
             self._words.sound += chunk
         now = self._timeline.heard_ms
         cautious = self._avatar_speaking or self._echo.sounding(now)
-        explained = cautious and probability >= 0.3 and self._echo.explains(list(self._history), now)
+        voice = probability >= self._options.rules.stay_probability
+        explained = cautious and voice and self._echo.explains()
         self._decide(self._taker.hear(Heard(now, probability, cautious, explained)))
         self._end_of_press()
         turn = self._taker.turn
         if self._words and turn and turn.voice_end_ms == now:
             self._words.grew(turn, now)
+
+    def _keep(self, chunks: list[bytes]) -> None:
+        """Move on, with the last moments in mind: a turn begins before it is noticed."""
+        for chunk in chunks:
+            self._timeline.heard_ms += CHUNK_MS
+            self._echo.heard(chunk, self._timeline.heard_ms)
+        self._history.extend(chunks)
 
     def _decide(self, decision: Decision | None) -> None:
         turn = self._taker.turn

@@ -17,7 +17,7 @@ class TurnRules:
     """Times in ms, probabilities of a voice from 0 to 1.
 
     `begin_voiced_ms` of voice within `begin_within_ms` begin a turn; while the avatar speaks it takes
-    `barge_in_voiced_ms`, all of it unexplained by the avatar's own sound. A turn with less voice than
+    `barge_in_voiced_ms`, and that the avatar's own sound does not explain it. A turn with less voice than
     `least_voiced_ms` was a cough and is dropped. `pause_ms` of silence is when a transcript is asked
     for; the turn ends after `end_silence_ms`, sooner (`quick_silence_ms`) when the words sound complete,
     later (`slow_silence_ms`) when they plainly go on.
@@ -40,7 +40,11 @@ class TurnRules:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """32 ms of a customer's sound; `explained` where it may be the avatar from the loudspeaker."""
+    """32 ms of a customer's sound.
+
+    `avatar_speaking` is also true while its last words may come back; `explained` where the sound may
+    be the avatar from the loudspeaker.
+    """
 
     end_ms: int
     probability: float
@@ -109,7 +113,7 @@ class TurnTaker:
         needed = rules.barge_in_voiced_ms if cautious else rules.begin_voiced_ms
         since = heard.end_ms - within
         voiced = [one for one in self._recent if one.end_ms > since and self._is_voice(one)]
-        if not voiced or voiced[-1] is not heard or len(voiced) * CHUNK_MS < needed:
+        if heard.explained or heard not in voiced[-1:] or len(voiced) * CHUNK_MS < needed:
             return None
         self.turn = Turn(voiced[0].end_ms - CHUNK_MS, heard.end_ms)
         for one in voiced:
@@ -117,12 +121,9 @@ class TurnTaker:
         return "barged_in" if cautious else "started"
 
     def _is_voice(self, heard: Heard) -> bool:
-        if heard.explained:
-            return False
         rules = self._rules
-        return heard.probability >= (
-            rules.barge_in_probability if heard.avatar_speaking else rules.begin_probability
-        )
+        needed = rules.barge_in_probability if heard.avatar_speaking else rules.begin_probability
+        return heard.probability >= needed
 
     def _follow(self, turn: Turn, heard: Heard) -> Decision | None:
         if heard.probability >= self._rules.stay_probability and not heard.explained:
@@ -148,9 +149,10 @@ class TurnTaker:
         turn.certainty += heard.probability
 
 
+# English words that no sentence ends with.
 _OPEN_ENDS = frozenset(
-    "and or but so because if when while that which the a an of to in for with from my your um uh er hmm "
-    "like is are was".split()  # noqa: SIM905 - words are read, not brackets
+    """and or but so because if when while that which the a an of to in for with from my your um uh er hmm
+    like is are was""".split()  # noqa: SIM905 - 34 quoted words read worse
 )
 
 
