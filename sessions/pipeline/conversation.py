@@ -242,7 +242,7 @@ class Conversation:
 
     def _speak_text(self, text: str, source: Source) -> Reply:
         reply = self._begin(source)
-        self._perform(reply, partial(reply.tell, _verbatim(text)))
+        self._perform(reply, partial(reply.recite, text))
         return reply
 
     def _answer(self, reply: Reply) -> AsyncGenerator[str, None]:
@@ -348,10 +348,6 @@ class Conversation:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def _verbatim(text: str) -> AsyncGenerator[str, None]:
-    yield text
 
 
 async def _failing(fault: Fault) -> AsyncGenerator[str, None]:

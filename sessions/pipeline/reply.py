@@ -7,9 +7,10 @@ animated into playout. What was heard of it is told by playout alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sessions.pipeline import apology
@@ -24,11 +25,12 @@ from sessions.pipeline.ports import Setup, Source, Stage, TurnRecord, TurnStatus
 from sessions.pipeline.speak import AHEAD_FRAMES, Speaker
 from sessions.pipeline.track import FRAME_MS, SAMPLES_PER_FRAME, Stretch, Track
 from workers.adapters.avatar.base import Profile
-from workers.speech.opening import AnswerScript
+from workers.speech.opening import AnswerScript, unpaused, verbatim
 from workers.speech.script import Sentence, sentences
 
 SLICE_BYTES = 25 * SAMPLES_PER_FRAME * 2
 POLL_SECONDS = 0.04
+Pieces = asyncio.Queue[Sentence | None]
 _UNSPACED = ("ja", "zh", "th")
 
 
@@ -82,10 +84,17 @@ class Reply:
 
     async def tell(self, texts: AsyncGenerator[str, None]) -> None:
         """Speak a text as it arrives."""
-        pieces: asyncio.Queue[Sentence | None] = asyncio.Queue()
+        await self._speak(partial(self._write, texts))
+
+    async def recite(self, text: str) -> None:
+        """Speak a text word for word, with the pauses that are written in it."""
+        await self._speak(partial(self._read, text))
+
+    async def _speak(self, write: Callable[[Pieces], Coroutine[Any, Any, None]]) -> None:
+        pieces: Pieces = asyncio.Queue()
         try:
             async with asyncio.TaskGroup() as stages:
-                writing = stages.create_task(self._write(texts, pieces))
+                writing = stages.create_task(write(pieces))
                 stages.create_task(self._say(pieces, writing))
                 stages.create_task(self._animator(timed=self.scene.setup.voice.understands_ipa).run())
         except BaseExceptionGroup as failed:
@@ -116,7 +125,14 @@ class Reply:
             pushed=self._pushed,
         )
 
-    async def _write(self, texts: AsyncGenerator[str, None], pieces: asyncio.Queue[Sentence | None]) -> None:
+    async def _read(self, text: str, pieces: Pieces) -> None:
+        found = verbatim(text, self.scene.setup.voice.language)
+        shown = any(piece.planned or piece.lead_ms for piece in found)
+        self._delta(" ".join(piece.text for piece in found) if shown else text)
+        for piece in (*found, None):
+            pieces.put_nowait(piece)
+
+    async def _write(self, texts: AsyncGenerator[str, None], pieces: Pieces) -> None:
         script = AnswerScript(self.scene.setup.voice.language)
         try:
             async with aclosing(texts):
@@ -124,13 +140,13 @@ class Reply:
                     self._delta(text)
                     for piece in script.feed(text):
                         pieces.put_nowait(piece)
-            for piece in _ending(script.flush()):
+            for piece in unpaused(script.flush()):
                 pieces.put_nowait(piece)
         except Fault as fault:
             self.fail(fault)
         pieces.put_nowait(None)
 
-    async def _say(self, pieces: asyncio.Queue[Sentence | None], writing: asyncio.Task[None]) -> None:
+    async def _say(self, pieces: Pieces, writing: asyncio.Task[None]) -> None:
         setup = self.scene.setup
         speaker = Speaker(setup.synthesizer, setup.voice, self.track, setup.limits, self.measures)
         try:
@@ -320,11 +336,6 @@ class Reply:
             metrics=figures or {},
         )
         self.scene.stage.journal.save(record)
-
-
-def _ending(pieces: list[Sentence]) -> list[Sentence]:
-    """The last sentence of an answer needs no pause behind it."""
-    return [*pieces[:-1], replace(pieces[-1], tail_ms=0)] if pieces else []
 
 
 def _first(group: BaseExceptionGroup[Fault]) -> Fault:

@@ -7,7 +7,8 @@ one at a clause too; what follows are whole sentences.
 import re
 from dataclasses import replace
 
-from workers.speech.script import Sentence, StreamingScript, sentence
+from workers.speech import markup
+from workers.speech.script import Sentence, StreamingScript, sentence, sentences
 from workers.speech.split import SentenceSplitter, is_abbreviated
 
 CUT_PAUSE_MS = 40
@@ -66,6 +67,19 @@ class AnswerScript:
         self._early, self._head, self._splitter = self._early[1:], "", SentenceSplitter()
         made = _piece(piece, self._language)
         return [*([made] if made else []), *self.feed(rest)]
+
+
+def verbatim(text: str, language: str) -> list[Sentence]:
+    """The pieces of a text that is there already, with the pauses its author wrote."""
+    if any(isinstance(part, markup.Pause) for part in markup.parse(text)):
+        return sentences(text, language)
+    script = AnswerScript(language)
+    return unpaused([*script.feed(text), *script.flush()])
+
+
+def unpaused(pieces: list[Sentence]) -> list[Sentence]:
+    """Without the pause behind the last piece, which nothing follows."""
+    return [*pieces[:-1], replace(pieces[-1], tail_ms=0)] if pieces else []
 
 
 def early_end(text: str, letters: int, *, hurried: bool) -> int | None:

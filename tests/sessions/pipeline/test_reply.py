@@ -220,6 +220,17 @@ async def test_a_text_is_said_word_for_word():
 
 
 @in_virtual_time
+async def test_pauses_that_are_written_are_kept_and_not_shown():
+    async with room() as talk:
+        await talk.conversation.say(text="Please wait. [pause 2s] Here it is.")
+        ended = await talk.until("speech.ended")
+        assert ended["heard_text"] == "Please wait. Here it is."
+        assert talk.of("reply.delta")[0]["text"] == "Please wait. Here it is."
+        first, second = talk.of("reply.utterance")
+        assert second["start_ms"] - first["end_ms"] == pytest.approx(2000, abs=60)
+
+
+@in_virtual_time
 async def test_given_sound_drives_the_avatar():
     async with room() as talk:
         sound = tone(3210, rate=48_000)
