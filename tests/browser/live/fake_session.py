@@ -97,6 +97,7 @@ class FakeSession:
         self.sockets: list[web.WebSocketResponse] = []
         self.peers: list[RTCPeerConnection] = []
         self.microphone_frames = 0
+        self.site: dict[str, tuple[str, dict[str, str]]] = {}  # pages of another site: body, headers
         self.turn = 0
         self.speech_seconds = 1.2
         self._speaking: asyncio.Task[None] | None = None
@@ -137,6 +138,7 @@ class FakeSession:
         app = web.Application()
         app.router.add_get(f"/ws/sessions/{SESSION}/", self._socket)
         app.router.add_get(f"/live/{SESSION}/info", self._info)
+        app.router.add_options(f"/live/{SESSION}/info", self._preflight)
         app.router.add_route("*", "/{path:.*}", self._pass_on)
         self._client = aiohttp.ClientSession(auto_decompress=False)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
@@ -154,6 +156,8 @@ class FakeSession:
             task.cancel()
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        if page := self.site.get(request.path):
+            return web.Response(text=page[0], headers=page[1])
         headers = {name: value for name, value in request.headers.items() if name != "Connection"}
         address = f"{self.upstream}{request.rel_url}"
         body = await request.read()
@@ -164,6 +168,8 @@ class FakeSession:
             skipped = {"transfer-encoding", "connection", "content-length", "keep-alive"}
             kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in skipped]
             response = web.Response(status=answer.status, body=content)
+            if request.path.startswith("/static/"):  # as WhiteNoise does, which the test server leaves out
+                response.headers["Access-Control-Allow-Origin"] = "*"
             for name, value in kept:
                 if name.lower() == "content-type":
                     response.headers["Content-Type"] = value
@@ -174,8 +180,16 @@ class FakeSession:
     async def _info(self, request: web.Request) -> web.Response:
         if not self.known or request.headers.get("Authorization") != f"Bearer {TOKEN}":
             problem = {"status": 403, "code": "token_invalid", "detail": "No."}
-            return web.json_response(problem, status=403)
-        return web.json_response({"id": SESSION, "status": self.status, **self._facts(), "yours": False})
+            return web.json_response(problem, status=403, headers=self._for_sites(request))
+        facts = {"id": SESSION, "status": self.status, **self._facts(), "yours": False}
+        return web.json_response(facts, headers=self._for_sites(request))
+
+    async def _preflight(self, request: web.Request) -> web.Response:
+        return web.Response(status=204, headers=self._for_sites(request))
+
+    def _for_sites(self, request: web.Request) -> dict[str, str]:
+        names = {"Access-Control-Allow-Headers": "Authorization"}
+        return names | {"Access-Control-Allow-Origin": request.headers.get("Origin", self.url)}
 
     def _facts(self) -> dict[str, Any]:
         return {
