@@ -103,7 +103,7 @@ class Listener:
         self._words: TurnWords | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._watch: asyncio.TimerHandle | None = None
-        self._fed_at = 0.0
+        self._fed_at = asyncio.get_running_loop().time()
 
     def feed(self, pcm16k: bytes, at_ms: int) -> None:
         """Hear sound that arrived at `at_ms`: 16 kHz mono s16le, in pieces of any size."""
@@ -112,6 +112,7 @@ class Listener:
         if missing := self._timeline.arrived(samples, at_ms):
             self._pass_silence(missing)
             self._timeline.heard_ms = max(self._timeline.heard_ms, at_ms - samples * 1000 // RATE)
+            self._taker.moved(self._timeline.heard_ms)
         if problem := self._timeline.problem():
             self._ears.on_problem(*problem)
         if self._timeline.too_fast:
@@ -295,7 +296,7 @@ class Listener:
         """Time without sound ends turns as silence does, and is not worth a detector."""
         self._pending.clear()
         for _ in range(min(missing_ms, LONGEST_GAP_MS) // CHUNK_MS):
-            if self._taker.turn is None:
+            if self._taker.turn is None or (self._release_at_ms is None and not self._taker.turn.voiced_ms):
                 break
             self._listen(bytes(CHUNK_BYTES), 0.0)
 

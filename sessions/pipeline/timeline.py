@@ -28,9 +28,8 @@ class MicrophoneTime:
         self._watch_rate(samples, at_ms)
         length_ms = samples * 1000 // RATE
         if self._due_ms is None:
-            self.heard_ms = max(0, at_ms - length_ms)
             self._due_ms = at_ms
-            return 0
+            return max(0, at_ms - length_ms)
         self._due_ms += length_ms
         missing = at_ms - self._due_ms
         if missing > MISSING_MS:

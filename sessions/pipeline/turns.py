@@ -90,6 +90,11 @@ class TurnTaker:
         if self.turn is None:
             self.turn = Turn(at_ms, at_ms)
 
+    def moved(self, now_ms: int) -> None:
+        """Time went by without sound: a turn without a voice yet, such as a pressed button, begins now."""
+        if self.turn is not None and not self.turn.voiced_ms:
+            self.turn.start_ms = self.turn.voice_end_ms = now_ms
+
     def release(self) -> None:
         self._held = False
 

@@ -281,6 +281,25 @@ async def test_a_button_pressed_by_mistake_is_no_turn(customer):
     assert one.names == ["started", "dropped"]
 
 
+async def test_a_button_pressed_before_the_microphone_is_open_waits_for_it(customer):
+    one = customer()
+    one.listener.mic_start()
+    one.now = 65_000
+    await one.hear(mixed(3.5, (0.5, spoken("question_heart"))))
+    one.listener.mic_stop()
+    await one.hear(mixed(1, (0, room(1))))
+    assert one.names == ["started", "turn"]
+    assert one.turns[0].start_ms == 65_000
+    assert len(one.turns[0].pcm16k) / 32 < 4_000
+
+
+async def test_a_button_without_a_microphone_lets_go(customer):
+    one = customer(missing_ms=50)
+    one.listener.mic_start()
+    one.listener.mic_stop()
+    await one.until(lambda: one.names == ["started", "dropped"])
+
+
 async def test_a_button_interrupts_the_avatar_at_once(customer):
     one = customer()
     await one.hear(mixed(0.6, (0, room(0.6))))
