@@ -123,8 +123,12 @@ class Media:
         previous, self._coming = self._coming, watch
         if previous is not None and previous.peer is not None:
             self._close(previous.peer)
-        peer = await Peer.answer(sdp, ice=self._ice, on_event=watch, user=self._user)
-        watch.peer = peer
+        try:
+            peer = watch.peer = await Peer.answer(sdp, ice=self._ice, on_event=watch, user=self._user)
+        except BaseException:
+            if self._coming is watch:
+                self._coming = None
+            raise
         if self._coming is not watch:  # a newer offer came meanwhile
             self._close(peer)
             return None

@@ -121,6 +121,7 @@ def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: 
         emit=session.emit,
         phase_changed=session.phase_changed,
     )
+    tools.client.warm(model=row.model, bundle_key=row.bundle_key, bundle_sha256=row.bundle_sha256)
     conversation = Conversation(_setup(claimed, avatar), stage)
     played.talker = conversation
     log = EventLog(
