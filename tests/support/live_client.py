@@ -234,7 +234,7 @@ class LiveClient:
         if self.peer is not None:
             await self.peer.close()
         self.watcher = self._new_watcher()
-        self.peer = LightPeer(on_packet=self.watcher, video=self.video)
+        self.peer = LightPeer(on_packet=self.watcher, needs=self.watcher.needs, video=self.video)
         sdp = await self.peer.offer()
         began = await self.send("rtc.offer", sdp=self.path.offer(sdp) if self.path else sdp)
         answer = await self.event("rtc.answer", since=began)
@@ -321,7 +321,7 @@ class LiveClient:
 
         After an interruption that nothing new follows these are of the old epoch: there must be none.
         """
-        sounds = [sound for sound in self.watcher.sounds if since <= sound.at < until]
+        sounds = self.watcher.span(since, until)
         first = next((index for index, sound in enumerate(sounds) if not sound.speech), len(sounds))
         return sum(sound.speech for sound in sounds[first:])
 

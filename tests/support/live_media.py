@@ -4,6 +4,7 @@ Sound is always judged (a packet costs 30 microseconds); pictures are decoded on
 Times are monotonic seconds of this process.
 """
 
+import bisect
 import math
 import time
 from collections.abc import Sequence
@@ -91,6 +92,12 @@ class Watcher:
         self._whole = True
         self._decodable = False
 
+    def needs(self, kind: str, size: int) -> bool:
+        """Whether the payload of such a packet matters; others need not be decrypted."""
+        if kind == "audio":
+            return size > SILENT_BYTES
+        return self.decode or self.first_picture_at is None
+
     def __call__(self, packet: Arrival) -> None:
         if packet.kind == "audio":
             self._hear(packet)
@@ -102,23 +109,26 @@ class Watcher:
     # --- Sound --------------------------------------------------------------------------------
 
     def _hear(self, packet: Arrival) -> None:
-        silent = len(packet.payload) <= SILENT_BYTES
+        silent = packet.size <= SILENT_BYTES
         loudness = -math.inf if silent else loudness_of(self._opus.decode(packet.payload))
-        self.sounds.append(Sound(packet.at, packet.timestamp, len(packet.payload), loudness, packet.sequence))
+        self.sounds.append(Sound(packet.at, packet.timestamp, packet.size, loudness, packet.sequence))
+
+    def span(self, since: float, until: float = math.inf) -> list[Sound]:
+        """The packets of a span."""
+        first = bisect.bisect_left(self.sounds, since, key=_came)
+        return self.sounds[first : bisect.bisect_left(self.sounds, until, lo=first, key=_came)]
 
     def heard(self, since: float, until: float = math.inf) -> list[Sound]:
         """The audible packets of a span."""
-        return [sound for sound in self.sounds if since <= sound.at < until and sound.audible]
+        return [sound for sound in self.span(since, until) if sound.audible]
 
     def first_audible(self, since: float) -> float | None:
-        return next((sound.at for sound in self.sounds if sound.at >= since and sound.audible), None)
+        return next((sound.at for sound in self.span(since) if sound.audible), None)
 
     def silent_at(self, since: float) -> float | None:
         """When the first packet came after which nothing audible was heard any more."""
         silent: float | None = None
-        for sound in self.sounds:
-            if sound.at < since:
-                continue
+        for sound in self.span(since):
             if sound.audible:
                 silent = None
             elif silent is None:
@@ -127,7 +137,7 @@ class Watcher:
 
     def realtime_ratio(self, since: float, until: float = math.inf) -> float | None:
         """Speech received by the time it took: 1.0 is in time, less is late (it had to be waited for)."""
-        spoken = [sound for sound in self.sounds if since <= sound.at < until and sound.speech]
+        spoken = [sound for sound in self.span(since, until) if sound.speech]
         if len(spoken) < 2:
             return None
         passed = spoken[-1].at - spoken[0].at + 2 * PACKET_SECONDS  # packets come in pairs
@@ -152,7 +162,7 @@ class Watcher:
             self.incomplete += 1
             self._decodable = False
             return
-        size = sum(len(part.payload) for part in parts)
+        size = sum(part.size for part in parts)
         picture = Picture(parts[-1].at, parts[0].timestamp, parts[0].keyframe, size)
         self._decodable = self._decodable or picture.keyframe
         self.pictures.append(picture)
@@ -194,7 +204,7 @@ class Watcher:
             lost=lost,
         )
 
-    def span(self, since: float) -> tuple[float, float] | None:
+    def media_time(self, since: float) -> tuple[float, float] | None:
         """How far video and sound went on in media time since then, in seconds; for drift."""
         shown = [p for p in self.pictures if p.at >= since]
         spoken = [s for s in self.sounds if s.at >= since]
@@ -202,6 +212,10 @@ class Watcher:
             return None
         seen = (shown[-1].timestamp - shown[0].timestamp & 0xFFFFFFFF) / 90_000
         return seen, (spoken[-1].timestamp - spoken[0].timestamp & 0xFFFFFFFF) / 48_000
+
+
+def _came(sound: Sound) -> float:
+    return sound.at
 
 
 def _read_card(picture: Picture, frame: Any) -> None:
