@@ -35,10 +35,20 @@ OWN = {
     *(("GET", path) for path in ("/api/v1/me", "/api/v1/models", "/api/v1/voices", "/api/v1/avatars")),
     *(
         ("GET", f"/api/v1/{name}")
-        for name in ("clips", "api-keys", "webhook-endpoints", "callback-deliveries")
+        for name in (
+            *("clips", "api-keys", "webhook-endpoints", "callback-deliveries"),
+            *("sessions", "recordings", "personas"),
+        )
     ),
     ("POST", "/api/v1/me/rotate-callback-secret"),
 }
+
+
+def public(names: dict[str, str]) -> set[tuple[str, str]]:
+    """With the page of a call: whoever is sent there has a token, and nothing is on it without."""
+    call = f"/live/{names['session_id']}"
+    pages = {(method, call + slash) for method in ("GET", "HEAD") for slash in ("", "/")}
+    return PUBLIC | pages | {("OPTIONS", f"{call}/info")}  # which origins may ask with a token
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,11 @@ def victim(stack: EmbeddedStack, avatar: str) -> Victim:
         api.post(f"/api/v1/webhook-endpoints/{hook['id']}/test")
         sent = api.get(f"/api/v1/webhook-endpoints/{hook['id']}/deliveries").json()["results"]
         own_key = api.get("/api/v1/api-keys").json()["results"][0]["id"]
+        session = api.post("/api/v1/sessions", json={"avatar": avatar}).json()["id"]
+        persona = api.post("/api/v1/personas", json={"name": "Mine alone"}).json()["id"]
     delivery = sent[0]["id"] if sent else "whd_0"
     names = {"clip_id": clip["id"], "endpoint_id": hook["id"], "delivery_id": delivery, "key_id": own_key}
+    names |= {"session_id": session, "persona_id": persona, "recording_id": "rec_0"}
     return Victim(key, clip, {**names, "avatar_id": avatar, "kind": "video", "index": "0"})
 
 
@@ -129,7 +142,7 @@ def _told(client: httpx.Client, method: str, path: str) -> int:
 
 def test_nobody_sees_or_does_anything_without_a_key(nobody: httpx.Client, victim: Victim) -> None:
     asked = [(method, path) for path in addresses(victim.names) for method in METHODS]
-    told = {each: _told(nobody, *each) for each in asked if each not in PUBLIC}
+    told = {each: _told(nobody, *each) for each in asked if each not in public(victim.names)}
     assert [each for each, status in told.items() if status >= 500] == []
     assert [each for each, status in told.items() if status < 300] == []
     # A page sends its visitors to the login, and nowhere else.
@@ -158,17 +171,23 @@ def test_anothers_things_do_not_exist(stranger: httpx.Client, victim: Victim, st
     told = {
         each: _told(stranger, *each)
         for each in asked
-        if each not in PUBLIC | OWN | {("GET", shared)} and not each[1].startswith("/api/v1/voices/")
+        if each not in public(victim.names) | OWN | {("GET", shared)}
+        and not each[1].startswith("/api/v1/voices/")
     }
     assert [each for each, status in told.items() if status >= 500] == []
     assert [each for each, status in told.items() if status < 300] == []
-    theirs = [victim.names[name] for name in ("clip_id", "endpoint_id", "delivery_id", "key_id")]
+    things = ("clip_id", "endpoint_id", "delivery_id", "key_id", "session_id", "persona_id")
+    theirs = [victim.names[name] for name in things]
     for (method, path), status in told.items():
-        if any(name in path for name in theirs):
+        if any(name in path for name in theirs) and path.startswith("/api/"):
             assert status in (404, 405), (method, path, status)
     with client(stack, victim.key) as owner:  # and nothing of it was done
         assert owner.get(f"{CLIPS}/{victim.names['clip_id']}").json()["status"] == "succeeded"
         assert owner.get(f"/api/v1/webhook-endpoints/{victim.names['endpoint_id']}").status_code == 200
+        session = owner.get(f"/api/v1/sessions/{victim.names['session_id']}").json()
+        assert (session["status"], session["avatar"]) == ("created", victim.names["avatar_id"])
+        persona = owner.get(f"/api/v1/personas/{victim.names['persona_id']}").json()
+        assert persona["name"] == "Mine alone"
 
 
 def test_lists_hold_ones_own_alone(stranger: httpx.Client, victim: Victim) -> None:
@@ -176,6 +195,10 @@ def test_lists_hold_ones_own_alone(stranger: httpx.Client, victim: Victim) -> No
     for query in ("", f"?ids={clip}", "?status=succeeded", "?q=mine", f"?avatar={victim.names['avatar_id']}"):
         assert stranger.get(CLIPS + query).json()["results"] == []
     assert stranger.get("/api/v1/webhook-endpoints").json()["results"] == []
+    assert stranger.get("/api/v1/sessions").json()["results"] == []
+    assert stranger.get("/api/v1/recordings").json()["results"] == []
+    personas = [persona["id"] for persona in stranger.get("/api/v1/personas").json()["results"]]
+    assert victim.names["persona_id"] not in personas
     keys = [key["id"] for key in stranger.get("/api/v1/api-keys").json()["results"]]
     assert victim.names["key_id"] not in keys
 
