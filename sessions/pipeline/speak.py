@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -59,6 +60,7 @@ class Speaker:
         async with aclosing(parts):
             while (part := await self._next(parts, begun=spoken is not None)) is not None:
                 spoken = self._take(sentence, spoken, part)
+                await asyncio.sleep(0)  # what can be drawn now is asked for before the rest is looked at
         if spoken is not None:
             self._track.close()
 
