@@ -11,7 +11,6 @@ from tests.support.media import (
     frame_number,
     numbered_frame,
     silent_video,
-    voice,
 )
 from workers.rendering.encode import encode_fragment, encode_idle
 
