@@ -1,11 +1,13 @@
 """A turn of the avatar: from text to what is played, and what is told about it."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from tests.sessions.pipeline.cast import (
     FRAME,
+    VOICE,
     ScriptedVoice,
     ScriptedWorker,
     in_virtual_time,
@@ -132,9 +134,9 @@ async def test_a_renderer_hears_what_lies_around_its_frames():
 
 @in_virtual_time
 async def test_phones_reach_the_renderer_timed_from_its_first_frame():
-    async with room(
-        answers=[tokens("Good morning everybody here")], voice=ScriptedVoice(phones=True)
-    ) as talk:
+    telling = replace(VOICE, understands_ipa=True)
+    steps = tokens("Good morning everybody here")
+    async with room(answers=[steps], voice=ScriptedVoice(phones=True), with_voice=telling) as talk:
         await talk.conversation.ask(text="Hi")
         await talk.until("speech.ended")
         first, second = talk.worker.chunks[:2]
