@@ -7,6 +7,8 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
+
 from project.env import database, env_bool, env_int, env_list, env_range, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -199,6 +201,8 @@ STUN_URLS = env_list("STUN_URLS")
 TURN_URLS = env_list("TURN_URLS")
 TURN_SECRET = env_str("TURN_SECRET")
 TURN_CREDENTIAL_SECONDS = env_int("TURN_CREDENTIAL_SECONDS", 7200, minimum=60)
+if TURN_URLS and not TURN_SECRET:
+    raise ImproperlyConfigured("TURN_URLS is set, and TURN_SECRET is not: clients would be sent away")
 # The address that browsers reach us at where it is none of this host's own, and UDP ports to use.
 RTC_ADDRESS = env_str("RTC_ADDRESS")
 RTC_PORTS = env_range("RTC_PORTS")

@@ -47,6 +47,12 @@ def position(session: Session) -> int | None:
     return earlier.count() + 1
 
 
+def positions() -> dict[str, int]:
+    """Return the place of everybody who waits, from 1."""
+    waiting = Session.objects.filter(status=SessionStatus.QUEUED).order_by("queued_at", "pk")
+    return {session_id: place for place, session_id in enumerate(waiting.values_list("pk", flat=True), 1)}
+
+
 def active_count() -> int:
     return Session.objects.filter(status=SessionStatus.ACTIVE).count()
 

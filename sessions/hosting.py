@@ -34,10 +34,11 @@ def standing(session_id: str) -> Standing | None:
     return None if session is None else standing_of(session)
 
 
-def standing_of(session: Session) -> Standing:
+def standing_of(session: Session, position: int | None = None) -> Standing:
+    """Say where a session stands; its place in the queue is looked up where it is not given."""
     return Standing(
         session.status,
-        admission.position(session),
+        position or admission.position(session),
         session.end_reason,
         session.started_at,
         session.max_duration_seconds,
@@ -77,7 +78,10 @@ def hosts_renew(host: str, fences: Mapping[str, int]) -> dict[str, Standing]:
     """
     ours = Session.objects.filter(pk__in=fences, host=host, status__in=states.UNFINISHED)
     ours.update(host_lease_until=_until(), last_seen_at=_now())
-    return {session.pk: standing_of(session) for session in ours if session.fence == fences[session.pk]}
+    kept = [session for session in ours if session.fence == fences[session.pk]]
+    waiting = any(session.status == SessionStatus.QUEUED for session in kept)
+    positions = admission.positions() if waiting else {}
+    return {session.pk: standing_of(session, positions.get(session.pk)) for session in kept}
 
 
 def host_release(session_id: str, host: str, fence: int) -> bool:

@@ -8,10 +8,12 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
+from django.http.request import validate_host
 from django.utils import timezone
 
 from project.accounts import allowances
@@ -132,9 +134,21 @@ def check_origin(session: Session, origin: str | None) -> None:
     """Raise `NotAllowed` where a page of this origin may not use the session."""
     if origin is None:
         return
-    allowed = {wishes.origin(settings.PUBLIC_URL), *session.allowed_origins}
-    if wishes.origin(origin) not in allowed - {None}:
+    asking = wishes.origin(origin)
+    if asking is None or not (asking in session.allowed_origins or _is_ours(asking)):
         raise NotAllowed("Pages of this origin may not use this session.", code="forbidden_origin")
+
+
+def _is_ours(origin: str) -> bool:
+    """Say whether this is our own page, under whichever of the names that it is served by."""
+    public = urlsplit(settings.PUBLIC_URL)
+    ours = urlsplit(wishes.origin(f"{public.scheme}://{public.netloc}") or "")
+    asking = urlsplit(origin)
+    if (asking.scheme, asking.port) != (ours.scheme, ours.port):
+        return False
+    names = [name for name in settings.ALLOWED_HOSTS if name != "*"]
+    host = f"[{asking.hostname}]" if ":" in (asking.hostname or "") else asking.hostname or ""
+    return host == ours.hostname or validate_host(host, names)
 
 
 def session_activate(session_id: str, fence: int) -> Standing:

@@ -208,6 +208,15 @@ def test_a_host_renews_all_its_sessions_with_two_queries(
     assert set(kept) == set(fences)
 
 
+def test_a_long_queue_costs_one_query_more(places, arrive, django_assert_max_num_queries) -> None:
+    places(1)
+    fences = {one[0]: one[1] for one in [arrive() for _ in range(5)]}
+    with django_assert_max_num_queries(3):
+        kept = services.hosts_renew("web-1", fences)
+    assert [told.position for told in kept.values() if told.position] != []
+    assert sorted(told.position or 0 for told in kept.values()) == [0, 1, 2, 3, 4]
+
+
 def test_a_renewal_tells_what_was_lost_and_how_the_rest_stands(places, arrive) -> None:
     places(1)
     first, second, third = arrive(), arrive(), arrive()

@@ -168,6 +168,11 @@ def test_the_database_holds_no_token(alice, avatar) -> None:
     [
         (None, True),
         ("http://127.0.0.1:8000", True),
+        ("http://localhost:8000", True),
+        ("http://[::1]:8000", True),
+        ("http://localhost:9000", False),
+        ("https://localhost:8000", False),
+        ("http://localhost.evil.test:8000", False),
         ("https://shop.example.com", True),
         ("https://SHOP.example.com:443", True),
         ("http://shop.example.com", False),
@@ -186,6 +191,14 @@ def test_pages_of_other_origins_stay_outside(alice, avatar, origin, allowed) -> 
         services.session_open(created.session.pk, created.client_token, origin)
     assert caught.value.code == "forbidden_origin"
     assert Session.objects.get(pk=created.session.pk).token_used_at is None
+
+
+def test_a_service_that_answers_to_any_name_does_not_trust_every_page(alice, avatar, settings) -> None:
+    settings.ALLOWED_HOSTS = ["*", ".parley.test"]
+    created = create(alice, avatar)
+    services.session_open(created.session.pk, created.client_token, "http://eu.parley.test:8000")
+    with pytest.raises(NotAllowed):
+        services.session_open(created.session.pk, created.client_token, "http://evil.test:8000")
 
 
 # --- Turns ----------------------------------------------------------------------------------

@@ -1,0 +1,46 @@
+"""Nonsense in the environment is refused by name, when the service starts."""
+
+import subprocess
+import sys
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from project import env
+
+
+@pytest.mark.parametrize(("raw", "ports"), [("", None), ("40000-40099", (40000, 40099)), ("7-7", (7, 7))])
+def test_a_range_of_ports(monkeypatch, raw, ports) -> None:
+    monkeypatch.setenv("RTC_PORTS", raw)
+    assert env.env_range("RTC_PORTS") == ports
+
+
+@pytest.mark.parametrize("raw", ["40000", "40099-40000", "0-10", "1-70000", "a-b", "-5-9", "1-2-3"])
+def test_what_is_no_range_is_refused(monkeypatch, raw) -> None:
+    monkeypatch.setenv("RTC_PORTS", raw)
+    with pytest.raises(ImproperlyConfigured, match="RTC_PORTS"):
+        env.env_range("RTC_PORTS")
+
+
+def test_one_of_a_few_words(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("LIVE_FAILURE", "written")
+    assert env.env_str("LIVE_FAILURE", "spoken", choices=("spoken", "written")) == "written"
+    monkeypatch.setenv("LIVE_FAILURE", "sung")
+    with pytest.raises(ImproperlyConfigured, match="use spoken or written"):
+        env.env_str("LIVE_FAILURE", "spoken", choices=("spoken", "written"))
+    (tmp_path / "word").write_text("spoken\n")
+    monkeypatch.setenv("LIVE_FAILURE_FILE", str(tmp_path / "word"))
+    assert env.env_str("LIVE_FAILURE", choices=("spoken", "written")) == "spoken"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("TURN_URLS", "turn:turn.example.com"), ("RECORDING_LAYOUT", "quadro"), ("LIVE_MAX_SESSIONS", "0")],
+)
+def test_the_service_does_not_start_with_nonsense(monkeypatch, name, value) -> None:
+    monkeypatch.setenv(name, value)
+    started = subprocess.run(
+        [sys.executable, "-c", "import project.settings"], capture_output=True, text=True
+    )
+    assert started.returncode == 1
+    assert name in started.stderr.splitlines()[-1]
