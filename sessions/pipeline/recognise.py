@@ -78,6 +78,15 @@ def _stutters(words: list[str]) -> bool:
     return len(words) >= 12 and len(set(words)) <= len(words) // 5
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One request about a turn's sound up to `until_ms`."""
+
+    task: "asyncio.Task[Words]"
+    until_ms: int
+    partial: bool
+
+
 class TurnWords:
     """The words of one turn. `sound` is 16 kHz mono s16le and grows from outside.
 
@@ -97,10 +106,8 @@ class TurnWords:
         self._language = language
         self._options = options
         self._on_words = on_words
-        self._task: asyncio.Task[Words] | None = None
-        self._partial = False
-        self._asked_until_ms = 0
-        self._asked_at_ms = 0
+        self._questions: list[Question] = []
+        self._asked_ms = 0
         self._latest: Words | None = None
         self._first_ms: float | None = None
         self.sound = bytearray()
@@ -114,9 +121,11 @@ class TurnWords:
         """Ask for a partial transcript, where it is time for one and nobody else of the process asks."""
         options, latest = self._options, self._latest
         pause = max(options.partial_ms, options.partial_rest * latest.took_ms if latest else 0)
-        due = now_ms - max(self._asked_at_ms, turn.start_ms) >= pause
-        early = turn.voiced_ms < options.partial_after_ms
-        if options.partials and due and not early and not self._busy and TurnWords._partials_running == 0:
+        due = (
+            now_ms - max(self._asked_ms, turn.start_ms) >= pause
+            and turn.voiced_ms >= options.partial_after_ms
+        )
+        if options.partials and due and not self._questions and TurnWords._partials_running == 0:
             self._ask(turn, now_ms, partial=True)
 
     def paused(self, turn: Turn, now_ms: int) -> None:
@@ -132,33 +141,32 @@ class TurnWords:
             return await self._asked(turn, now_ms)
 
     def cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    @property
-    def _busy(self) -> bool:
-        return self._task is not None and not self._task.done()
+        for question in self._questions:
+            question.task.cancel()
 
     def _covers(self, turn: Turn) -> bool:
         return self._latest is not None and self._latest.until_ms >= turn.voice_end_ms
 
     def _asked(self, turn: Turn, now_ms: int) -> "asyncio.Task[Words]":
-        """The question about all of a turn, a new one or the one that is under way."""
-        if self._task is not None and self._busy and self._asked_until_ms >= turn.voice_end_ms:
-            return self._task
+        """The question about all of a turn, a new one or one that is under way."""
+        for question in self._questions:
+            if question.until_ms >= turn.voice_end_ms:
+                return question.task
+        # The first question is being answered, and its words are worth a caption; the others still wait.
+        for question in self._questions[1:]:
+            question.task.cancel()
         return self._ask(turn, now_ms, partial=False)
 
     def _ask(self, turn: Turn, now_ms: int, *, partial: bool) -> "asyncio.Task[Words]":
-        """Ask about the sound so far, in place of any question before it."""
-        self.cancel()
-        self._asked_until_ms = self._asked_at_ms = now_ms
+        """Ask about the sound so far."""
+        self._asked_ms = now_ms
         evidence = (turn.voiced_ms, turn.confidence)
         work = self._listen(wav(bytes(self.sound)), now_ms, evidence)
-        self._task = task = asyncio.get_running_loop().create_task(work)
-        if partial:
-            TurnWords._partials_running += 1
-        task.add_done_callback(lambda task: self._answered(task, partial=partial))
-        return task
+        question = Question(asyncio.get_running_loop().create_task(work), now_ms, partial)
+        self._questions.append(question)
+        TurnWords._partials_running += partial
+        question.task.add_done_callback(lambda _: self._answered(question))
+        return question.task
 
     async def _listen(self, audio: bytes, until_ms: int, evidence: tuple[int, float]) -> Words:
         loop = asyncio.get_running_loop()
@@ -167,16 +175,18 @@ class TurnWords:
         text = believed(transcript.text, voiced_ms=evidence[0], confidence=evidence[1])
         return Words(text, until_ms, (loop.time() - begun) * 1000)
 
-    def _answered(self, task: "asyncio.Task[Words]", *, partial: bool) -> None:
-        if partial:
-            TurnWords._partials_running -= 1
-        if task.cancelled() or task.exception() is not None:
+    def _answered(self, question: "Question") -> None:
+        self._questions.remove(question)
+        TurnWords._partials_running -= question.partial
+        if question.task.cancelled() or question.task.exception() is not None:
             return  # a partial transcript that failed is no loss; the final one raises
-        self._latest = task.result()
-        if partial and self._first_ms is None:
-            self._first_ms = self._latest.took_ms
-        if self._latest.text:
-            self._on_words(self._latest.text)
+        words = question.task.result()
+        if question.partial and self._first_ms is None:
+            self._first_ms = words.took_ms
+        if self._latest is None or words.until_ms > self._latest.until_ms:
+            self._latest = words
+            if words.text:
+                self._on_words(words.text)
 
 
 @asynccontextmanager
