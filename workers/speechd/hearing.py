@@ -1,21 +1,42 @@
 """The transcription call: an upload in, text with times out."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import BodyPartReader, web
 
-from workers.speechd.ears import LANGUAGES, Ears, Heard, TooLong, Unreadable
+from workers.speechd.ears import LANGUAGES, RATE, Ears, Heard, TooLong, Unreadable
 from workers.speechd.problems import Refused, bad
 from workers.speechd.turnstile import LIVE, Turnstile
 
+T = TypeVar("T")
 FORMATS = ("json", "verbose_json", "text")
 MAX_BYTES = 25 * 1024 * 1024
 MAX_FIELD_BYTES = 4096
 
-_thread = ThreadPoolExecutor(1, "ears")
-_queue = Turnstile(most_waiting=16)
+LONG_SECONDS = 45  # more than anybody says in one go: a recording
+
+
+class _Lane:
+    """One thread, and the queue in front of it."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, name)
+        self._queue = Turnstile(most_waiting=16)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        async with self._queue.turn(LIVE):
+            running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                await asyncio.wait([running])
+                raise
+
+
+_decoding, _short, _long = _Lane("decoding"), _Lane("ears"), _Lane("long-ears")
 
 
 async def transcribe(request: web.Request, ears: Ears) -> web.StreamResponse:
@@ -33,13 +54,9 @@ async def transcribe(request: web.Request, ears: Ears) -> web.StreamResponse:
 
 async def _hear(ears: Ears, upload: bytes) -> list[Heard]:
     try:
-        async with _queue.turn(LIVE):
-            running = asyncio.get_running_loop().run_in_executor(_thread, ears.hear, upload)
-            try:
-                return await asyncio.shield(running)
-            except asyncio.CancelledError:
-                await asyncio.wait([running])
-                raise
+        samples = await _decoding.run(lambda: ears.decode(upload))
+        lane = _long if len(samples) > LONG_SECONDS * RATE else _short
+        return await lane.run(lambda: ears.hear(samples))
     except Unreadable as exc:
         raise bad("audio_unreadable", "The file holds no sound that can be decoded.", "file") from exc
     except TooLong as exc:

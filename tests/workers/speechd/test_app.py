@@ -14,7 +14,7 @@ from aiohttp import FormData
 from aiohttp.test_utils import TestClient, TestServer
 
 from workers.speechd import app as speechd
-from workers.speechd.ears import Ears, Heard, TooLong, Unreadable
+from workers.speechd.ears import Ears, Heard, Samples, TooLong, Unreadable
 from workers.speechd.engines.base import Take
 from workers.speechd.line import Letter, Line
 from workers.speechd.mouth import Mouth
@@ -60,11 +60,20 @@ class Hum:
 
 
 class DeafEars(Ears):
-    def hear(self, upload: bytes) -> list[Heard]:
+    """A recording of ten minutes is heard for as long as `gate` is shut."""
+
+    gate = threading.Event()
+
+    def decode(self, upload: bytes) -> Samples:
         if upload == b"noise":
             raise Unreadable
         if upload == b"long":
             raise TooLong
+        return np.zeros(16_000 * (600 if upload == b"ten minutes" else 3), np.float32)
+
+    def hear(self, samples: Samples) -> list[Heard]:
+        if len(samples) == 16_000 * 600:
+            assert self.gate.wait(20)
         return [Heard(0.0, 1.0, "Hello there."), Heard(1.0, 2.5, "Bye.")]
 
 
@@ -238,6 +247,19 @@ async def test_a_recording_is_transcribed(client):
     assert body["segments"][1]["start"] == 1.0
     text = await client.post("/v1/audio/transcriptions", data=form(response_format="text"))
     assert await text.text() == "Hello there. Bye.\n"
+
+
+async def test_a_long_recording_keeps_nobody_waiting_who_just_spoke(client):
+    DeafEars.gate.clear()
+    long = asyncio.create_task(client.post("/v1/audio/transcriptions", data=form(b"ten minutes")))
+    await asyncio.sleep(0.1)
+    try:
+        spoken = await client.post("/v1/audio/transcriptions", data=form())
+        assert spoken.status == 200
+        assert not long.done()
+    finally:
+        DeafEars.gate.set()
+    assert (await long).status == 200
 
 
 @pytest.mark.parametrize(
