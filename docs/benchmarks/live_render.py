@@ -97,7 +97,8 @@ def sound(number: int, frames: int) -> bytes:
     """Noise that comes and goes three times a second, as syllables do; s16le at 16 kHz."""
     samples = 16_000 + frames * 640 + 2_560
     loudness = 1500 + 1500 * np.sin((np.arange(samples) + number * 640) / 16_000 * 2 * np.pi * 3)
-    return (np.random.default_rng(number).normal(size=samples) * loudness).astype(np.int16).tobytes()
+    noise = np.random.default_rng(number).normal(size=samples)
+    return bytes((noise * loudness).astype(np.int16).tobytes())
 
 
 # --- In one process ----------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def _escaped(path: Path) -> str:
 def _live(plan: Plan) -> list[Part]:
     """Render workers of live sessions; they go before everything that can wait."""
     return [
-        _worker(plan, f"live{i}", ["-P", "solo", "-Q", LIVE_QUEUES], nice=0, env=ONE_THREAD)
+        _worker(plan, f"live{i}", ["-P", "solo", "-Q", LIVE_QUEUES], nice=0, env=ONE_THREAD, quiet=True)
         for i in range(1, plan.live_workers + 1)
     ]
 
@@ -189,8 +189,15 @@ def _avatars(plan: Plan) -> Part:
 
 
 def _worker(
-    plan: Plan, name: str, options: list[str], *, nice: int, env: dict[str, str] | None = None
+    plan: Plan,
+    name: str,
+    options: list[str],
+    *,
+    nice: int,
+    env: dict[str, str] | None = None,
+    quiet: bool = False,
 ) -> Part:
+    """A Celery worker; a quiet one does not write two lines for each task."""
     ready = plan.home.run / f"{name}.ready"
     celery = [
         sys.executable,
@@ -200,7 +207,7 @@ def _worker(
         "project",
         "worker",
         "-l",
-        _level(plan),
+        "WARNING" if quiet and _level(plan) == "INFO" else _level(plan),
         "-n",
         f"{name}@parley",
     ]

@@ -36,7 +36,10 @@ def _until_nothing_is_left(marker: str, seconds: float = 15) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("part", ["valkey", "storage", "speech", "web", "render1", "general", "scheduler"])
+PARTS = ["valkey", "storage", "speech", "web1", "live1", "render1", "general", "scheduler"]
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_killed_part_comes_back_alone(stack: EmbeddedStack, part: str) -> None:
     stack.wait_healthy()
     others = {name: pid for name, pid in stack.pids().items() if name != part}
@@ -47,9 +50,18 @@ def test_a_killed_part_comes_back_alone(stack: EmbeddedStack, part: str) -> None
     stack.wait_until(lambda: httpx.get(f"{stack.base_url}/readyz").status_code == 200, "the service is ready")
 
 
-def test_callers_wait_while_the_web_process_restarts(stack: EmbeddedStack) -> None:
+def test_one_web_process_answers_while_another_restarts(stack: EmbeddedStack) -> None:
     stack.wait_healthy()
-    stack.kill("web")
+    pid = stack.kill("web2")
+    for _ in range(20):
+        assert httpx.get(f"{stack.base_url}/livez", timeout=5).status_code == 200
+    stack.wait_restarted("web2", pid)
+
+
+def test_callers_wait_while_every_web_process_restarts(stack: EmbeddedStack) -> None:
+    stack.wait_healthy()
+    for part in ("web1", "web2"):
+        stack.kill(part)
     assert httpx.get(f"{stack.base_url}/livez", timeout=60).status_code == 200
 
 
