@@ -179,14 +179,18 @@ class AvatarSetup:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long each wait may last, in seconds, and how far work may run ahead of playout."""
+    """How long each wait may last, in seconds, and how far work may run ahead of playout.
+
+    `render_seconds` is a last resort: the render client has deadlines of its own, for workers, for
+    a slot and for a broker that is away.
+    """
 
     first_token_seconds: float = 20.0
     next_token_seconds: float = 10.0
     first_sound_seconds: float = 10.0
     next_sound_seconds: float = 8.0
     recognition_seconds: float = 20.0
-    render_seconds: float = 12.0
+    render_seconds: float = 45.0
     reply_seconds: float = 180.0
     ahead_frames: int = 90
     text_characters: int = 5_000

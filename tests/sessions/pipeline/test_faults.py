@@ -15,7 +15,13 @@ AGAIN = "Of course."
 SORRY = "Sorry, that went wrong."
 PERSONA = PersonaSetup(system_prompt="Be kind.", apology=SORRY)
 MODES: tuple[FailureMode, ...] = ("spoken", "written")
-LIMITS = Limits(first_token_seconds=3, next_token_seconds=2, first_sound_seconds=2, next_sound_seconds=1)
+LIMITS = Limits(
+    first_token_seconds=3,
+    next_token_seconds=2,
+    first_sound_seconds=2,
+    next_sound_seconds=1,
+    render_seconds=12,
+)
 
 
 def _error(code: str = "provider_error", *, retryable: bool = False) -> AdapterError:
