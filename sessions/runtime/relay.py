@@ -63,19 +63,19 @@ class Far(Link):
     socket: Socket
 
     def message(self, kind: str, payload: Message) -> None:
-        self._post({"op": "message", "type": kind, "payload": payload})
+        self.post({"op": "message", "type": kind, "payload": payload})
 
     def audio(self, pcm16k: bytes) -> None:
-        self._post({"op": "audio"}, pcm16k)
+        self.post({"op": "audio"}, pcm16k)
 
     def refuse(self, code: str, detail: str) -> None:
-        self._post({"op": "refuse", "code": code, "detail": detail})
+        self.post({"op": "refuse", "code": code, "detail": detail})
 
     def detach(self) -> None:
         if self.relay.forget(self.socket_id):
-            self._post({"op": "detach"})
+            self.post({"op": "detach"})
 
-    def _post(self, message: Message, body: bytes = b"") -> None:
+    def post(self, message: Message, body: bytes = b"") -> None:
         self.relay.post(self.host, {**message, "session": self.session_id, "socket": self.socket_id}, body)
 
 
@@ -86,7 +86,7 @@ class Relay:
         self.process_id = process_id
         self._broker = broker
         self._far: dict[str, Far] = {}
-        self._answers: dict[str, asyncio.Future[str]] = {}
+        self._asked: dict[str, tuple[Far, asyncio.Future[str]]] = {}
         self._ops: dict[str, Callable[[str, Message], None]] = {
             "attached": self._answered,
             "refused": self._answered,
@@ -101,17 +101,21 @@ class Relay:
         """Connect a socket to its session's host; raises NotHosted when that does not answer."""
         far = Far(self, host, session_id, secrets.token_hex(8), socket)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._far[far.socket_id], self._answers[far.socket_id] = far, answer
+        self._asked[far.socket_id] = (far, answer)
         self.post(host, {"op": "attach", "session": session_id, "socket": far.socket_id, "since": since})
         try:
             async with asyncio.timeout(ATTACH_SECONDS):
                 said = await answer
         except TimeoutError:
             said = "silence"
+        except asyncio.CancelledError:  # the client did not wait
+            self.forget(far.socket_id)
+            far.post({"op": "detach"})
+            raise
         finally:
-            self._answers.pop(far.socket_id, None)
+            del self._asked[far.socket_id]
         if said != "attached":
-            far.detach()
+            far.post({"op": "detach"})  # it may have been slow instead of gone
             raise NotHosted(said)
         return far
 
@@ -137,9 +141,13 @@ class Relay:
         return True
 
     def _answered(self, socket_id: str, message: Message) -> None:
-        answer = self._answers.get(socket_id)
-        if answer is not None and not answer.done():
+        if socket_id not in self._asked:
+            return
+        far, answer = self._asked[socket_id]
+        if not answer.done():
             answer.set_result(message["op"])
+            if message["op"] == "attached":  # what follows in the inbox is for the socket already
+                self._far[socket_id] = far
 
     def _event(self, socket_id: str, message: Message) -> None:
         if (far := self._far.get(socket_id)) is not None:

@@ -1,0 +1,153 @@
+"""A session in the process that hosts it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sessions.models import Session, Turn
+from sessions.runtime.links import NORMAL, REPLACED
+
+
+async def test_a_client_joins_is_told_everything_and_sees_the_idle_loop(world: Any, begin: Any) -> None:
+    client = await world.join(await begin())
+    state = client.events[-1]
+    assert (state["seq"], state["status"], state["phase"], state["connected"]) == (1, "active", "idle", False)
+    assert state["avatar"]["width"] == 160
+    assert {"limits", "ice_servers", "may_say", "record", "consent", "language"} <= state.keys()
+    await client.connect_media()
+    await asyncio.sleep(0.5)
+    assert client.peer.streams["video"].frames >= 10
+    assert client.peer.streams["audio"].packets >= 20
+
+
+async def test_what_a_client_writes_is_answered_and_written_down(world: Any, begin: Any) -> None:
+    created = await begin()
+    client = await world.join(created)
+    await client.say("user.text", text="Hello")
+    assert (await client.event("transcript.final"))["turn"] == 1
+    assert (await client.event("reply.delta"))["text"] == "You said: Hello"
+    await world.front.scribe.settled(5)
+    turns = [
+        (turn.number, turn.who, turn.text) async for turn in Turn.objects.filter(session=created.session)
+    ]
+    assert turns == [(1, "user", "Hello"), (2, "avatar", "You said: Hello")]
+
+
+async def test_numbers_of_events_grow_by_one_whatever_they_are(world: Any, begin: Any) -> None:
+    client = await world.join(await begin())
+    await client.connect_media()
+    for kind in ("ping", "user.shout", "mic.start", "mic.stop", "avatar.interrupt", "rtc.restart"):
+        await client.say(kind)
+    await client.say("user.text", text="Hello")
+    await client.event("reply.delta")
+    assert client.seqs == list(range(1, len(client.seqs) + 1))
+
+
+async def test_a_newer_socket_takes_the_session_over_and_hears_what_was_missed(
+    world: Any, begin: Any
+) -> None:
+    created = await begin()
+    old = await world.join(created)
+    await old.connect_media()
+    seen = old.seqs[-1]
+    await old.say("user.text", text="One")
+    await old.event("reply.delta")
+    new = await world.join(created, since=seen)
+    assert [event["type"] for event in new.events] == ["transcript.final", "reply.delta", "session.state"]
+    assert new.seqs == [seen + 1, seen + 2, seen + 3]
+    assert await old.closed() == REPLACED
+    assert old.events[-1]["code"] == "replaced"
+    await old.say("user.text", text="From the grave")
+    await new.say("user.text", text="Two")
+    assert (await new.event("transcript.final"))["text"] == "Two"
+
+
+async def test_a_reload_keeps_the_conversation_and_replaces_the_peer(world: Any, begin: Any) -> None:
+    created = await begin()
+    first = await world.join(created)
+    await first.connect_media()
+    await first.say("user.text", text="One")
+    await first.event("reply.delta")
+    talk = world.talk(created)
+    await first.leave()
+    second = await world.join(created, since=0)
+    await second.connect_media()
+    await asyncio.sleep(0.3)
+    assert second.peer.streams["video"].frames > 4
+    assert world.talk(created) is talk
+    assert talk.begun == 1
+    assert world.front.sessions[created.session.pk].parts.media.connected
+
+
+async def test_the_clock_of_the_session_goes_on_over_a_reload(world: Any, begin: Any) -> None:
+    created = await begin()
+    first = await world.join(created)
+    await first.connect_media()
+    media = world.front.sessions[created.session.pk].parts.media
+    before = media.frame()
+    await first.leave()
+    await asyncio.sleep(0.4)
+    second = await world.join(created)
+    await second.connect_media()
+    assert media.frame() >= before + 10
+
+
+async def test_a_client_ends_its_session(world: Any, begin: Any) -> None:
+    created = await begin()
+    client = await world.join(created)
+    await client.connect_media()
+    talk = world.talk(created)
+    await client.say("session.end")
+    assert (await client.event("session.ended"))["reason"] == "client_ended"
+    assert await client.closed() == NORMAL
+    session = await Session.objects.aget(pk=created.session.pk)
+    assert (session.status, session.end_reason) == ("ended", "client_ended")
+    assert talk.closed
+    assert world.front.sessions == {}
+    late = await world.socket(created)
+    assert (await late.event("error"))["code"] == "session_ended"
+
+
+async def test_a_session_that_was_ended_in_the_database_ends_here(world: Any, begin: Any) -> None:
+    from asgiref.sync import sync_to_async
+
+    from sessions import services
+
+    created = await begin()
+    client = await world.join(created)
+    await sync_to_async(services.session_end)(created.session.pk, "admin_ended")
+    assert (await client.event("session.ended"))["reason"] == "admin_ended"
+    assert await client.closed() == NORMAL
+
+
+async def test_sound_over_the_socket_silences_the_microphone_of_the_peer(world: Any, begin: Any) -> None:
+    created = await begin()
+    client = await world.join(created)
+    await client.connect_media()
+    await client.socket.send_to(bytes_data=b"\x01\x00" * 320)
+    talk = world.talk(created)
+    async with asyncio.timeout(5):
+        while not talk.heard:
+            await asyncio.sleep(0.01)
+    world.front.sessions[created.session.pk].microphone(b"\x02\x00" * 320)
+    assert bytes(talk.heard) == b"\x01\x00" * 320
+
+
+async def test_only_a_client_that_may_puts_words_into_the_mouth(world: Any, begin: Any) -> None:
+    refused = await world.join(await begin())
+    await refused.say("avatar.say", text="I am yours")
+    assert (await refused.event("error"))["code"] == "say_not_allowed"
+    allowed = await world.join(await begin(may_say=True))
+    await allowed.say("avatar.say", text="Good morning")
+    assert (await allowed.event("reply.delta"))["text"] == "Good morning"
+
+
+@pytest.mark.parametrize(("sdp", "code"), [("hello", "sdp_invalid"), ("v=0\r\n", "sdp_without_video")])
+async def test_a_bad_offer_is_named_and_disturbs_nobody(world: Any, begin: Any, sdp: str, code: str) -> None:
+    client = await world.join(await begin())
+    await client.connect_media()
+    await client.say("rtc.offer", sdp=sdp)
+    assert (await client.event("error"))["code"] == code
+    await asyncio.sleep(0.2)
+    assert client.peer.streams["video"].frames > 2
