@@ -64,6 +64,7 @@ class EchoGuard:
         self._tail = np.zeros(STEP, np.int16)
         self._heard_ms = 0
         self._suspicions = 0
+        self._lag = 0
         self._calm_until_ms = 0
 
     def said(self, pcm: bytes, at_ms: int, *, rate: int) -> None:
@@ -102,8 +103,11 @@ class EchoGuard:
         self._read_microphone(now)
         self._read_voice(now)
         heard = self._microphone.read(now - WINDOW, now)
-        said = self._voice.read(now - WINDOW - LONGEST_LAG, now)
-        return float(np.clip(unexplained(heard, said) - MARGIN_DB, 0.0, MOST_DB).sum())
+        likeness = Likeness(heard, self._voice.read(now - WINDOW - LONGEST_LAG, now))
+        score = likeness.unexplained(self._lag)
+        if score >= CALM:  # the delay that fitted last time does not: look for another one
+            score, self._lag = min((likeness.unexplained(lag), lag) for lag in likeness.lags())
+        return score
 
     def _read_microphone(self, now: int) -> None:
         if self._unread:
@@ -155,50 +159,49 @@ class Strip:
         return rows
 
 
-def unexplained(heard: Levels, said: Levels) -> Levels:
-    """How much louder each of the last moments is than the best echo of what was said, in dB.
+class Likeness:
+    """What was heard beside what was said.
 
-    `heard` is (WINDOW, BANDS), `said` (LONGEST_LAG + WINDOW, BANDS); both end now.
+    `heard` is (WINDOW, BANDS), `said` (LONGEST_LAG + WINDOW, BANDS), in dBFS; both end now.
     """
-    smeared = _smeared(said)
-    noise = np.partition(heard, WINDOW // 10, axis=0)[WINDOW // 10]
-    recent = heard[-RECENT:]
-    audible = recent > noise + AUDIBLE_DB
-    found = []
-    for lag in _likely_lags(heard, smeared):
-        source = smeared[LONGEST_LAG - lag :][:WINDOW]
-        predicted = np.maximum(source[-RECENT:] + _gains(heard, source), noise)
-        above = np.clip(recent - predicted, 0.0, 20.0) * audible
-        found.append(above.sum(axis=1) / np.maximum(audible.sum(axis=1), 3))
-    best: Levels = min(found, key=lambda excess: float(excess.sum()))
-    return best
 
+    def __init__(self, heard: Levels, said: Levels) -> None:
+        self._heard = heard
+        self._said = _smeared(said)
+        self._noise = np.partition(heard, WINDOW // 10, axis=0)[WINDOW // 10]
+        self._recent = heard[-RECENT:]
+        self._audible = self._recent > self._noise + AUDIBLE_DB
 
-def _likely_lags(heard: Levels, smeared: Levels) -> list[int]:
-    """The delays at which both get loud together."""
-    loud = heard.mean(axis=1)
-    loud = loud - loud.mean()
-    others = np.lib.stride_tricks.sliding_window_view(smeared.mean(axis=1), WINDOW)
-    products = others @ loud
-    spread = np.sqrt(np.maximum((others**2).mean(axis=1) - others.mean(axis=1) ** 2, 1e-6))
-    order = np.argsort(products / spread)[::-1]
-    return [LONGEST_LAG - int(index) for index in order[:LAGS]]
+    def unexplained(self, lag: int) -> float:
+        """How much of the last moments no echo of this delay explains; see SUSPICIOUS."""
+        source = self._said[LONGEST_LAG - lag :][:WINDOW]
+        predicted = np.maximum(source[-RECENT:] + self._gains(source), self._noise)
+        above = np.clip(self._recent - predicted, 0.0, 20.0) * self._audible
+        excess = above.sum(axis=1) / np.maximum(self._audible.sum(axis=1), 3)
+        return float(np.clip(excess - MARGIN_DB, 0.0, MOST_DB).sum())
 
+    def lags(self) -> list[int]:
+        """The delays at which both get loud together."""
+        loud = self._heard.mean(axis=1)
+        others = np.lib.stride_tricks.sliding_window_view(self._said.mean(axis=1), WINDOW)
+        spread = np.sqrt(np.maximum(others.var(axis=1), 1e-6))
+        order = np.argsort(others @ (loud - loud.mean()) / spread)[::-1]
+        return [LONGEST_LAG - int(index) for index in order[:LAGS]]
 
-def _gains(heard: Levels, source: Levels) -> Levels:
-    """The gain of each band between loudspeaker and microphone, from the moments when the avatar is heard."""
-    active = source.max(axis=1) > ACTIVE_DB
-    if int(active.sum()) < ENOUGH:
-        return USUAL
-    gains: Levels = np.median(heard[active] - source[active], axis=0)
-    return gains
+    def _gains(self, source: Levels) -> Levels:
+        """The gain of each band from loudspeaker to microphone, from the moments when the avatar is heard."""
+        active = source.max(axis=1) > ACTIVE_DB
+        if int(active.sum()) < ENOUGH:
+            return USUAL
+        gains: Levels = np.median(self._heard[active] - source[active], axis=0)
+        return gains
 
 
 def _smeared(levels: Levels) -> Levels:
-    """Levels that fall no faster than a room lets them."""
+    """Levels that fall no faster than a room lets them, over eight steps."""
     out = levels.copy()
-    for step in range(1, 8):
-        out[step:] = np.maximum(out[step:], levels[:-step] - DECAY_DB * step)
+    for step in (1, 2, 4):
+        out[step:] = np.maximum(out[step:], out[:-step] - DECAY_DB * step)
     return out
 
 

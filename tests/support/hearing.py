@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from workers.adapters.errors import AdapterError
@@ -13,7 +14,7 @@ from workers.adapters.stt.base import Transcript
 
 RATE = 16_000
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
-Sound = np.ndarray
+Sound = NDArray[np.float32]
 
 
 @cache
