@@ -49,7 +49,7 @@ async def test_the_longest_duration_is_announced_and_kept(world: Any, begin: Any
     session.timers.active_at -= 1745  # type: ignore[operator]
     warning = await client.event("session.state", warning="max_duration")
     assert 50 <= warning["ends_in_seconds"] <= 56
-    session.timers.active_at -= 55  # type: ignore[operator]
+    session.timers.active_at -= 55
     assert await ended(client, created) == "max_duration"
 
 

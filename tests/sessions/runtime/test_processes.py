@@ -18,6 +18,7 @@ async def die(process: Registry) -> None:
     """Stop a process as kill -9 does: nothing is said, written or given back."""
     commands.unserve(process)
     process.broker._waiting.clear()
+    assert process.scribe._task is not None
     tasks = [*process._tasks, *process.broker._tasks, process.scribe._task]
     for session in process.sessions.values():
         tasks += session._tasks
