@@ -48,6 +48,7 @@ class TurnInline(TabularInline):
     ordering = ["number"]
     extra = 0
     can_delete = False
+    hide_title = True
     tab = True
 
     @display(description="Said")
