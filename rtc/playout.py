@@ -22,7 +22,6 @@ from rtc.frames import (
     Tick,
 )
 
-WAIT_TICKS = 2  # how long an utterance may wait for the idle loop to reach its motion
 RUN_FRAMES = 50  # what was played is told at least every two seconds
 
 
@@ -73,7 +72,6 @@ class Playout:
         self._current: Segment | None = None
         self._offset = 0  # the picture of the current segment that comes next
         self._utterance: _Utterance | None = None
-        self._waited = 0
         self._held = False
         self._must_enter = True  # the next idle picture has to be an IDR frame
         self._pause = False  # one silent frame comes first: the encoder of each reply begins after one
@@ -117,7 +115,7 @@ class Playout:
             )
         self._leave_speech()
         self._queue.clear()
-        self._next, self._waited = (0, 0), 0
+        self._next = (0, 0)
         self._pause = self._run.kind == "speech"
         self.epoch += 1
         return self.epoch
@@ -179,9 +177,10 @@ class Playout:
         segment = self._queue.get(self._next)
         if segment is None:
             self._note_underrun()
-        elif not self._worth_waiting(segment):
+        else:
+            # At once: motion that is a few frames off cannot be seen, a wait can be felt.
             del self._queue[self._next]
-            self._current, self._offset, self._waited = segment, 0, 0
+            self._current, self._offset = segment, 0
             self._floor_to(segment)
 
     def _note_underrun(self) -> None:
@@ -189,19 +188,6 @@ class Playout:
         if utterance is not None and not utterance.waiting:
             utterance.waiting = True
             self._listener.underrun(self.epoch, utterance.number, self.frame)
-
-    def _worth_waiting(self, segment: Segment) -> bool:
-        """From the idle loop, a motion that it reaches within two frames is waited for."""
-        if self._run.kind != "idle" or self._waited >= WAIT_TICKS:
-            return False
-        ahead = (segment.start_phase - self._entered_phase()) % len(self._idle)
-        if not 0 < ahead <= WAIT_TICKS - self._waited:
-            return False
-        self._waited += 1
-        return True
-
-    def _entered_phase(self) -> int:
-        return self._idle.entry(self.phase) if self._must_enter else self.phase
 
     def _floor_to(self, segment: Segment) -> None:
         utterance = self._utterance

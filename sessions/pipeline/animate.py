@@ -122,8 +122,7 @@ class Animator:
 
     def _chunk(self, span: Stretch) -> Chunk:
         if not self._ahead():
-            # Where the idle loop will be when this chunk comes back; rather early than late, since
-            # playout would wait for a motion that lies ahead.
+            # Where the idle loop will be when this chunk comes back.
             steps = int(self._pace.seconds(span.frames) / FRAME_SECONDS)
             self._phase = self._stage.playout.phase + steps
         profile = self._track.profile

@@ -136,14 +136,14 @@ def test_a_pause_between_utterances_is_no_underrun(told):
     assert [event[0] for event in told.events] == ["started", "ended", "started"]
 
 
-@pytest.mark.parametrize(("ahead", "waits"), [(0, 0), (1, 1), (2, 2), (3, 0), (LOOP_FRAMES - 1, 0)])
-def test_speech_waits_only_for_a_motion_that_is_just_ahead(told, ahead, waits):
+@pytest.mark.parametrize("ahead", [0, 1, 3, LOOP_FRAMES - 1])
+def test_speech_begins_at_the_next_frame_wherever_its_motion_is(told, ahead):
     playout = playing(told)
     pictures(playout, 6)
 
     playout.push(segment(phase=6 + ahead))
 
-    assert [tick.startswith("idle") for tick in pictures(playout, 4)].count(True) == waits
+    assert pictures(playout, 1) == ["speech:0:0:0:0"]
 
 
 def test_a_stall_shifts_sound_and_pictures_alike(told):
