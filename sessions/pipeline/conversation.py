@@ -56,6 +56,7 @@ class Conversation:
         self._turn = setup.next_turn
         self._reply: Reply | None = None
         self._listener: Listener | None = None
+        self._overtaken: Reply | None = None  # cut by a voice that may turn out to be nothing
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = self._closed = False
 
@@ -155,7 +156,11 @@ class Conversation:
         return self._listener
 
     def _barged_in(self, _at_ms: int) -> None:
-        self._cut()
+        reply = self._reply
+        with self._scene.phases.together():
+            self._cut()
+            self._scene.phases.user(speaks=True)
+        self._overtaken = reply if reply is not None and not reply.again else None
 
     def _user_began(self, _at_ms: int) -> None:
         """Who goes on talking while the avatar thinks is not talked over: the answer waits."""
@@ -164,9 +169,15 @@ class Conversation:
             self._reply.hold(on=True)
 
     def _user_said_nothing(self) -> None:
-        self._scene.phases.user(speaks=False)
-        if self._reply is not None:
-            self._reply.hold(on=False)
+        """A cough, a murmur: who was about to speak speaks, who was cut goes on, once."""
+        with self._scene.phases.together():
+            self._scene.phases.user(speaks=False)
+            overtaken, self._overtaken = self._overtaken, None
+            if self._reply is not None:
+                self._reply.hold(on=False)
+            elif overtaken is not None and overtaken.unheard():
+                reply = self._begin(overtaken.source)
+                self._perform(reply, partial(reply.go_on, overtaken))
 
     def _heard_partial(self, text: str) -> None:
         self._stage.emit({"type": "transcript.partial", "text": text})
@@ -288,6 +299,7 @@ class Conversation:
         """Take the floor from the avatar, if it has it."""
         epoch = self._stage.playout.epoch
         self._stage.playout.interrupt()
+        self._overtaken = None
         reply = self._reply
         if reply is None:
             return Interrupted(None, "")

@@ -39,11 +39,15 @@ class Playing:
         guess = round(len(spoken.text) * 1000 / self.characters_per_second)
         return max(guess, spoken.frames * FRAME_MS)
 
+    def heard_whole(self, samples: int) -> bool:
+        """Whether nothing of its voice was missed."""
+        return self.spoken.complete and samples // SAMPLES_PER_MS >= self.length_ms
+
     def heard_text(self, samples: int) -> str:
         """The words of which at least half was played."""
         ms = samples // SAMPLES_PER_MS
         spoken = self.spoken
-        if ms >= self.length_ms and spoken.complete:
+        if self.heard_whole(samples):
             return spoken.text
         if spoken.said:
             return _up_to(spoken.text, [w.text for w in spoken.words if w.start_ms + w.end_ms <= 2 * ms])

@@ -31,6 +31,7 @@ from workers.speech.script import Sentence, sentences
 SLICE_BYTES = 25 * SAMPLES_PER_FRAME * 2
 POLL_SECONDS = 0.04
 Pieces = asyncio.Queue[Sentence | None]
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001
 _UNSPACED = ("ja", "zh", "th")
 
 
@@ -48,7 +49,10 @@ class Scene:
 
 @dataclass(slots=True, eq=False)
 class Reply:
-    """`finished` is called once, when nothing of it will be heard any more."""
+    """`finished` is called once, when nothing of it will be heard any more.
+
+    `again` says that it repeats what another one was cut in.
+    """
 
     scene: Scene
     turn: int
@@ -59,11 +63,13 @@ class Reply:
     over: bool = False
     interrupted: bool = False
     failed: bool = False
+    again: bool = False
     task: asyncio.Task[None] | None = None
     measures: Measures = field(default_factory=Measures.begin)
     track: Track = field(init=False)
     playing: list[Playing] = field(default_factory=list)
     _may_begin: asyncio.Event = field(default_factory=asyncio.Event)
+    _written: bool = False
     _produced: bool = False
     _sorry: bool = False
     _rows: list[dict[str, Any]] = field(default_factory=list)
@@ -89,6 +95,19 @@ class Reply:
     async def recite(self, text: str) -> None:
         """Speak a text word for word, with the pauses that are written in it."""
         await self._speak(partial(self._read, text))
+
+    async def go_on(self, before: Reply) -> None:
+        """Speak what was not heard of a reply that was cut for nothing, from the piece it was cut in."""
+        self.again = True
+        await self._speak(partial(self._read_pieces, before.unheard()))
+
+    def unheard(self) -> list[Sentence]:
+        """The pieces that were not heard whole; of a text that was still being written, whole sentences."""
+        pieces = verbatim(self.text, self.scene.setup.voice.language)
+        if not self._written and pieces and not self.text.rstrip().endswith(_SENTENCE_ENDS):
+            pieces = pieces[:-1]
+        heard = sum(p.samples is not None and p.heard_whole(p.samples) for p in self.playing)
+        return pieces[heard:]
 
     async def _speak(self, write: Callable[[Pieces], Coroutine[Any, Any, None]]) -> None:
         pieces: Pieces = asyncio.Queue()
@@ -127,8 +146,18 @@ class Reply:
 
     async def _read(self, text: str, pieces: Pieces) -> None:
         found = verbatim(text, self.scene.setup.voice.language)
-        shown = any(piece.planned or piece.lead_ms for piece in found)
-        self._delta(" ".join(piece.text for piece in found) if shown else text)
+        if any(piece.planned or piece.lead_ms for piece in found):
+            await self._read_pieces(found, pieces)
+            return
+        self._delta(text)
+        self._give(found, pieces)
+
+    async def _read_pieces(self, found: list[Sentence], pieces: Pieces) -> None:
+        self._delta(self._space.join(piece.text for piece in found))
+        self._give(found, pieces)
+
+    def _give(self, found: list[Sentence], pieces: Pieces) -> None:
+        self._written = True
         for piece in (*found, None):
             pieces.put_nowait(piece)
 
@@ -140,11 +169,10 @@ class Reply:
                     self._delta(text)
                     for piece in script.feed(text):
                         pieces.put_nowait(piece)
-            for piece in unpaused(script.flush()):
-                pieces.put_nowait(piece)
+            self._give(unpaused(script.flush()), pieces)
         except Fault as fault:
             self.fail(fault)
-        pieces.put_nowait(None)
+            pieces.put_nowait(None)
 
     async def _say(self, pieces: Pieces, writing: asyncio.Task[None]) -> None:
         setup = self.scene.setup
@@ -287,9 +315,11 @@ class Reply:
     @property
     def heard_text(self) -> str:
         """What was heard by now."""
-        heard = [row["text"] for row in self._rows]
-        space = "" if self.scene.setup.voice.language.startswith(_UNSPACED) else " "
-        return space.join(text for text in heard if text)
+        return self._space.join(row["text"] for row in self._rows if row["text"])
+
+    @property
+    def _space(self) -> str:
+        return "" if self.scene.setup.voice.language.startswith(_UNSPACED) else " "
 
     def _done(self) -> None:
         self._produced = True

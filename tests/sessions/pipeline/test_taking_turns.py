@@ -141,6 +141,69 @@ async def test_an_answer_that_waited_for_a_cough_is_given():
 
 
 @in_virtual_time
+async def test_who_was_cut_by_a_murmur_goes_on_with_the_sentence():
+    async with room(answers=[tokens(ANSWER)]) as talk:
+        mic = _opened(talk)
+        await talk.conversation.ask(text="When are you open?")
+        await talk.until("reply.utterance", 2)
+        await asyncio.sleep(0.5)
+        mic.ears.on_barge_in(900)
+        mic.ears.on_speech_started(900)
+        await asyncio.sleep(0.8)
+        mic.ears.on_dropped()
+        ended = await talk.until("speech.ended", 2)
+        assert talk.of("speech.ended")[0]["heard_text"] == "Sure, I can help"
+        assert ended["heard_text"] == "I can help you with that. We are open from nine to five."
+        assert not ended["interrupted"]
+        assert talk.stage.phases[-5:] == ["speaking", "listening", "thinking", "speaking", "idle"]
+
+
+@in_virtual_time
+async def test_but_only_once_or_an_echo_would_never_let_it_finish():
+    async with room(answers=[tokens(ANSWER)]) as talk:
+        mic = _opened(talk)
+        await talk.conversation.ask(text="When are you open?")
+        for count in (1, 2):
+            await talk.until("speech.started", count)
+            await asyncio.sleep(0.5)
+            mic.ears.on_barge_in(900)
+            mic.ears.on_speech_started(900)
+            mic.ears.on_dropped()
+        await asyncio.sleep(20)
+        assert len(talk.of("speech.started")) == 2
+
+
+@in_virtual_time
+async def test_an_answer_that_was_cut_while_it_was_written_goes_on_with_whole_sentences():
+    steps = [*tokens("Sure, we are open. We open at nine, and we"), 3600]
+    async with room(answers=[steps]) as talk:
+        mic = _opened(talk)
+        await talk.conversation.ask(text="When are you open?")
+        await talk.until("speech.started")
+        await asyncio.sleep(0.1)
+        mic.ears.on_barge_in(900)
+        mic.ears.on_speech_started(900)
+        mic.ears.on_dropped()
+        ended = await talk.until("speech.ended", 2)
+        assert ended["heard_text"] == "Sure, we are open."
+
+
+@in_virtual_time
+async def test_a_question_after_a_barge_in_is_what_is_answered():
+    async with room(answers=[tokens(ANSWER), tokens(AGAIN)]) as talk:
+        mic = _opened(talk)
+        await talk.conversation.ask(text="When are you open?")
+        await talk.until("speech.started")
+        mic.ears.on_barge_in(900)
+        mic.ears.on_speech_started(900)
+        await talk.conversation.ask(text="And on Sunday?")
+        await talk.until("speech.ended", 2)
+        mic.ears.on_dropped()
+        await asyncio.sleep(5)
+        assert [event["heard_text"] for event in talk.of("speech.ended")][1:] == [AGAIN]
+
+
+@in_virtual_time
 async def test_speech_that_nobody_can_recognise_is_apologised_for():
     async with room(answers=[tokens(AGAIN)], persona=PersonaSetup(apology="Sorry, once more?")) as talk:
         mic = _opened(talk)
