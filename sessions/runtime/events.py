@@ -44,7 +44,13 @@ class EventLog:
         return told
 
     def since(self, seq: int) -> list[Event]:
-        """Return what is still kept of everything after `seq`, oldest first."""
+        """Return what is still kept of everything after `seq`, oldest first.
+
+        Who has seen a later number than ours heard it from a host that died before it was mirrored:
+        no number may come twice, so we go on after theirs.
+        """
+        if self.seq < seq <= self.seq + LOST_MIRROR_GAP:
+            self.seq = seq
         return [event for event in self._kept if event["seq"] > seq]
 
 
