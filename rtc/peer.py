@@ -7,6 +7,7 @@ rtc/vp8.py), and nothing in it waits for the client: what cannot be sent is drop
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import struct
 import time
@@ -25,6 +26,8 @@ from rtc.inbound import Microphone
 from rtc.outbound import Outbound
 from rtc.stats import Level, PeerStats, Quality
 from rtc.transport import IceConnection, MediaTransport
+
+_log = logging.getLogger(__name__)
 
 State = Literal["new", "connecting", "connected", "disconnected", "closed"]
 
@@ -116,15 +119,20 @@ class Peer:
 
     async def _connect(self) -> None:
         self._state = "connecting"
-        reason = "failed"
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                if await self._transport.connect(self._offer):
-                    self._arrive()
-                    return
+                connected = await self._transport.connect(self._offer)
         except TimeoutError:
-            reason = "connect_timeout"
-        self._leave(reason)
+            self._leave("connect_timeout")
+            return
+        # Whatever a client makes the handshake say, the session shall hear that it came to nothing.
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("A peer could not connect")
+            connected = False
+        if connected:
+            self._arrive()
+        else:
+            self._leave("failed")
 
     def _arrive(self) -> None:
         self._state = "connected"

@@ -11,6 +11,10 @@ Level = Literal["normal", "low"]
 LOSSY = 0.10  # part of packets lost, above which the picture must shrink
 CLEAN = 0.02
 LOSSY_REPORTS = 2  # in a row, so that a single burst changes nothing
+# In a row. An estimate that grows says nothing of a narrow path: browsers begin with anything between
+# a tenth of what they get and twenty times as much, and approach the truth by 8% a second.
+STARVED_SECONDS = 4
+GROWING = 1.01
 # The estimate must be this much over what the full picture needs, or over what we send: a receiver
 # never estimates more than half as much again as it gets.
 HEADROOM = 1.25
@@ -49,9 +53,9 @@ class PeerStats:
 class Quality:
     """Decides between the full and the lower picture, slowly up and quickly down.
 
-    Down: loss above 10% in two reports in a row, or an estimate below what we send. Up again after
-    a clean while with enough headroom; each time that turns out wrong, the next while is twice as
-    long.
+    Down: loss above 10% in two reports in a row, or for four seconds an estimate that is below what
+    we send and does not grow. Up again after a clean while with enough headroom; each time that
+    turns out wrong, the next while is twice as long.
     """
 
     def __init__(self, changed: Callable[[Level], None], now: Callable[[], float]) -> None:
@@ -61,6 +65,8 @@ class Quality:
         self._changed = changed
         self._now = now
         self._lossy = 0
+        self._starved = 0
+        self._judged_bps: int | None = None
         self._clean_since: float | None = None
         self._raised_at: float | None = None
         self._patience = PATIENCE_SECONDS
@@ -83,9 +89,10 @@ class Quality:
         self._lossy = self._lossy + 1 if fraction_lost > LOSSY else 0
 
     def _judge(self, bits_per_second: int) -> None:
+        self._count_starved(bits_per_second)
         if self.level == "normal":
-            starved = self.estimate_bps is not None and self.estimate_bps < bits_per_second
-            if (starved and not self._raised_within(SETTLE_SECONDS)) or self._lossy >= LOSSY_REPORTS:
+            starved = self._starved >= STARVED_SECONDS and not self._raised_within(SETTLE_SECONDS)
+            if starved or self._lossy >= LOSSY_REPORTS:
                 self._lower()
         elif self._is_clean(bits_per_second):
             since = self._clean_since = self._clean_since or self._now()
@@ -94,6 +101,15 @@ class Quality:
         else:
             self._clean_since = None
 
+    def _count_starved(self, bits_per_second: int) -> None:
+        before, self._judged_bps = self._judged_bps, self.estimate_bps
+        if self.estimate_bps is None or self.estimate_bps >= bits_per_second:
+            self._starved = 0
+        elif before is not None and self.estimate_bps < GROWING * before:
+            self._starved += 1
+        else:
+            self._starved = 0
+
     def _is_clean(self, bits_per_second: int) -> bool:
         needed = HEADROOM * min(bits_per_second, self._full_bps)
         return self.loss < CLEAN and (self.estimate_bps is None or self.estimate_bps > needed)
@@ -101,7 +117,7 @@ class Quality:
     def _lower(self) -> None:
         relapse = self._raised_within(RELAPSE_SECONDS)
         self._patience = min(2 * self._patience, MAX_PATIENCE_SECONDS) if relapse else PATIENCE_SECONDS
-        self._clean_since, self._lossy = None, 0
+        self._clean_since, self._lossy, self._starved = None, 0, 0
         self._set("low")
 
     def _raised_within(self, seconds: float) -> bool:

@@ -41,9 +41,19 @@ def test_one_burst_of_loss_changes_nothing_and_two_do() -> None:
     assert path.levels == ["low"]
 
 
-def test_a_narrow_path_lowers_at_once_and_does_not_flap() -> None:
+def test_an_estimate_that_is_still_growing_lowers_nothing() -> None:
+    """Receivers begin far below what they get when little was sent at first."""
     path = Path()
-    path.second(estimate=500_000)
+    estimate = 70_000.0
+    for _ in range(60):
+        path.second(estimate=int(estimate))
+        estimate = min(estimate * 1.08, 1_200_000)
+    assert path.levels == []
+
+
+def test_a_narrow_path_lowers_soon_and_does_not_flap() -> None:
+    path = Path()
+    path.seconds(5, estimate=500_000)
     assert path.levels == ["low"]
     path.seconds(60, estimate=310_000)
     assert path.levels == ["low"], "what we send fits, but with nothing to spare"
@@ -51,7 +61,7 @@ def test_a_narrow_path_lowers_at_once_and_does_not_flap() -> None:
 
 def test_it_grows_again_after_a_clean_while() -> None:
     path = Path()
-    path.second(estimate=500_000)
+    path.seconds(5, estimate=500_000)
     path.seconds(PATIENCE_SECONDS - 2, estimate=450_000)
     assert path.levels == ["low"]
     path.seconds(4, estimate=450_000)
