@@ -42,8 +42,11 @@ def render(text: str, worker: str) -> None:
         _log.error("%s", error)
         return
     try:
-        if picked_up < request.deadline_at + LATE_SECONDS and _take(request, worker):
-            _make(request, worker, picked_up)
+        sound = _take(request, worker) if picked_up < request.deadline_at + LATE_SECONDS else None
+        if sound is not None:
+            _make(wire.with_sound(request, sound), worker, picked_up)
+    except wire.WireError as error:
+        _log.error("%s", error)
     except redis.RedisError as error:
         # It is asked for again; without the broker nobody could be told anything.
         _log.info("Fragment %d of %s is left: %s", request.number, request.session, error)
@@ -81,14 +84,18 @@ def _make(request: RenderRequest, worker: str, picked_up: float) -> None:
     )
 
 
-def _take(request: RenderRequest, worker: str) -> bool:
-    """Begin, unless the epoch is over, or this fragment was sent or is being made by somebody else."""
+def _take(request: RenderRequest, worker: str) -> bytes | None:
+    """Begin, and return the sound; None where the epoch is over, or somebody else makes this fragment or did.
+
+    Without its sound (a broker that lost its memory) the request is sent again.
+    """
     taken_ms = max(TAKEN_MS, round((request.deadline_at - request.published_at) * 500))
     asked = broker().pipeline(transaction=False)
     asked.get(request.epoch_key)
     asked.set(request.taken_key, worker, nx=True, px=taken_ms)
-    over, taken = asked.execute()
-    return bool(taken) and not _is_over(over, request)
+    asked.get(request.sound_key)
+    over, taken, sound = asked.execute()
+    return sound if taken and not _is_over(over, request) else None
 
 
 def _is_over(said: Any, request: RenderRequest) -> bool:
@@ -143,4 +150,5 @@ def _reply(request: RenderRequest, reply: RenderReply) -> None:
         said.delete(request.taken_key)  # the next attempt may begin at once
     else:
         said.set(request.taken_key, wire.DONE, ex=DONE_SECONDS)
+        said.delete(request.sound_key)
     said.execute()

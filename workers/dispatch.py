@@ -85,7 +85,6 @@ def live_message(queue: str, request: str) -> tuple[str, str]:
     task_id = uuid4().hex
     headers = {"lang": "py", "task": RENDER_LIVE, "id": task_id, "root_id": task_id, "argsrepr": "(...)"}
     message = {
-        # Plain JSON inside: the sound in it is base64 already.
         "body": json.dumps([[request], {}, {}]),
         "content-encoding": "utf-8",
         "content-type": "application/json",

@@ -23,7 +23,8 @@ class PlayedWorker:
     async def take(self, seconds: float = 5.0) -> RenderRequest:
         taken = await self.broker.brpop([f"celery:{QUEUE}"], timeout=seconds)
         assert taken is not None, "nobody asked"
-        return wire.load_request(json.loads(json.loads(taken[1])["body"])[0][0])
+        request = wire.load_request(json.loads(json.loads(taken[1])["body"])[0][0])
+        return wire.with_sound(request, await self.broker.get(request.sound_key))
 
     async def answer(self, request: RenderRequest, data: bytes = b"mp4", **changes: Any) -> None:
         known = {name: getattr(request, name) for name in ("session", "incarnation", "epoch", "number")}

@@ -39,6 +39,7 @@ PATIENCE_SECONDS = 30.0  # how long a request waits for a broker that is away
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 EPOCH_SECONDS = 120  # how long a worker may still meet requests of a past epoch
+SOUND_SECONDS = 60
 WANTED_SECONDS = 3600
 RENEW_SECONDS = LEASE_MS / 1000 / 4
 SLOT_PAUSE_SECONDS = 0.1
@@ -260,7 +261,10 @@ class RenderClient:
             now = time.time()
             request = replace(pending.request, attempt=attempt, published_at=now, deadline_at=now + seconds)
             key, message = dispatch.live_message(queue, wire.dump_request(request))
-            await self._redis.lpush(key, message)
+            sent = self._redis.pipeline(transaction=False)
+            sent.set(request.sound_key, request.pcm16k, ex=SOUND_SECONDS)
+            sent.lpush(key, message)
+            await sent.execute()
 
         await self._steadily(pending, push)
 

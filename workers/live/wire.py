@@ -1,22 +1,23 @@
 """What a session and a live render worker say to each other.
 
-A request travels inside a Celery message, as text; a reply through the stream of the process that
-asked, as bytes. Both are a line of JSON and, after it, the bytes that JSON would only inflate.
+A request travels inside a Celery message, a reply through the stream of the process that asked. Both are
+JSON with bytes beside it: those of a request lie under a key of their own, since a message holds text, and
+Celery copies it about.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from workers.adapters.avatar.base import Phone
+from workers.adapters.avatar.base import SAMPLES_PER_FRAME, Phone
 
 REPLIES = "live:replies:"
 EPOCH = "live:epoch:"
 WARM = "live:warm"  # a channel, and the sorted set of what went through it lately
 TAKEN = "live:taken:"
+SOUND = "live:sound:"
 DONE = b"done"
 
 
@@ -58,9 +59,19 @@ class RenderRequest:
     background_key: str = ""
 
     @property
+    def name(self) -> str:
+        """What tells it from every other request, however often it is sent."""
+        return f"{self.session}:{self.incarnation}:{self.epoch}:{self.number}"
+
+    @property
     def taken_key(self) -> str:
         """Where a worker says that it is at it, or done."""
-        return f"{TAKEN}{self.session}:{self.incarnation}:{self.epoch}:{self.number}"
+        return TAKEN + self.name
+
+    @property
+    def sound_key(self) -> str:
+        """Where its sound lies."""
+        return SOUND + self.name
 
     @property
     def epoch_key(self) -> str:
@@ -116,25 +127,28 @@ def load_wanted(text: bytes) -> Wanted:
 
 
 def dump_request(request: RenderRequest) -> str:
-    """Return a request as text for a message."""
+    """Return a request as text for a message, without its sound."""
     head = {name: getattr(request, name) for name in _REQUEST_HEAD}
     head["phones"] = [(p.symbol, p.start_ms, p.end_ms) for p in request.phones]
-    return f"{json.dumps(head)}\n{base64.b64encode(request.pcm16k).decode('ascii')}"
+    return json.dumps(head)
 
 
 def load_request(text: str) -> RenderRequest:
-    """Read a request. Raises `WireError`."""
-    line, _, sound = text.partition("\n")
+    """Read a request, without its sound. Raises `WireError`."""
     try:
-        head = json.loads(line)
+        head = json.loads(text)
         head["phones"] = tuple(Phone(*phone) for phone in head["phones"])
-        request = RenderRequest(**head, pcm16k=base64.b64decode(sound))
+        return RenderRequest(**head, pcm16k=b"")
     except (ValueError, TypeError, KeyError) as error:
         raise WireError(f"no render request: {error}") from error
-    samples = request.lookback + request.frames * 640 + request.lookahead
-    if request.frames < 1 or len(request.pcm16k) != samples * 2:
-        raise WireError(f"{len(request.pcm16k)} bytes of sound for {request.frames} frames")
-    return request
+
+
+def with_sound(request: RenderRequest, sound: bytes) -> RenderRequest:
+    """Join a request and its sound. Raises `WireError` where they do not belong together."""
+    samples = request.lookback + request.frames * SAMPLES_PER_FRAME + request.lookahead
+    if request.frames < 1 or len(sound) != samples * 2:
+        raise WireError(f"{len(sound)} bytes of sound for {request.frames} frames")
+    return replace(request, pcm16k=sound)
 
 
 def dump_reply(reply: RenderReply) -> dict[Any, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -204,13 +205,13 @@ def _request(**fields: Any) -> wire.RenderRequest:
 
 def test_sound_of_the_wrong_length_is_refused() -> None:
     request = _request(**wish(1))
-    text = wire.dump_request(request)
-    assert wire.load_request(text) == request
-    for frames in (4, 6, 0):
+    silent = wire.load_request(wire.dump_request(request))
+    assert wire.with_sound(silent, request.pcm16k) == request
+    for frames in (4, 6, 0, -1):
         with pytest.raises(wire.WireError):
-            wire.load_request(text.replace('"frames": 5', f'"frames": {frames}'))
+            wire.with_sound(replace(silent, frames=frames), request.pcm16k)
     with pytest.raises(wire.WireError):
-        wire.load_request(text[:-8])
+        wire.with_sound(silent, request.pcm16k[:-1])
 
 
 def test_deadlines_follow_what_requests_take() -> None:

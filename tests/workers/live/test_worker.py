@@ -1,6 +1,7 @@
 """What a live render worker makes of a request: one fragment, one error, or nothing at all."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import json
@@ -26,6 +27,7 @@ from workers.adapters.avatar.mock.card import read_card
 from workers.adapters.avatar.mock.prepare import MockPreparer
 from workers.adapters.avatar.mock.renderer import MockRenderer
 from workers.live import wire
+from workers.live.broker import broker as broker_of_workers
 from workers.live.client import RenderClient, RenderFailed
 from workers.live.wire import RenderReply, RenderRequest
 from workers.rendering.demux import read_fragment
@@ -64,6 +66,8 @@ def decoded(data: bytes) -> list[Any]:
 
 
 def _ask(request: RenderRequest, worker: str = "live1@x") -> None:
+    with contextlib.suppress(redis.RedisError):
+        broker_of_workers().set(request.sound_key, request.pcm16k, ex=60)
     rendering.render(wire.dump_request(request), worker)
 
 
@@ -184,6 +188,23 @@ def test_what_nobody_waits_for_any_more_is_left(broker: "redis.Redis", objects: 
     _ask(_request(published_at=long_ago, deadline_at=long_ago + 1))
     rendering.render("no request at all", "live1@x")
     assert _replies(broker) == []
+
+
+def test_a_request_whose_sound_was_lost_or_spoiled_is_left(
+    broker: "redis.Redis", objects: MemoryStore
+) -> None:
+    for sound in (None, b"", b"short"):
+        request = _request(epoch=len(sound or b"x" * 9))
+        if sound is not None:
+            broker.set(request.sound_key, sound)
+        rendering.render(wire.dump_request(request), "live1@x")
+    assert _replies(broker) == []
+
+
+def test_the_sound_is_not_kept_longer_than_it_is_needed(broker: "redis.Redis", objects: MemoryStore) -> None:
+    request = _request()
+    _ask(request)
+    assert not broker.exists(request.sound_key)
 
 
 def test_a_stream_that_nobody_reads_stays_bounded(
