@@ -7,13 +7,17 @@ may not; and once everybody has stopped, its objects are looked for again.
 import logging
 from datetime import timedelta
 
+import redis
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from project.api.models import IdempotencyRecord
 from project.errors import Conflict
 from sessions import states, steering
 from sessions.models import EndReason, Recording, RecordingStatus, Session, SessionStatus, Turn
+from sessions.runtime.events import stream_key
 from storage import keys
 from storage.errors import StorageError
 from storage.s3 import store
@@ -35,7 +39,10 @@ def session_erase(session: Session) -> None:
         Session.objects.filter(pk=session.pk).update(
             erased_at=timezone.now(), metadata={}, persona_snapshot={}, metrics={}, failure_message=""
         )
+        # What was answered when it began, with its metadata; nobody repeats that request now.
+        IdempotencyRecord.objects.filter(owner=session.owner_id, body__id=session.pk).delete()
     remove_objects(session.pk)
+    _forget_events(session.pk)
 
 
 def recording_erase(recording: Recording) -> None:
@@ -53,6 +60,7 @@ def sweep() -> int:
     erased = Session.objects.filter(erased_at__lt=settled, swept_at=None)
     for session_id in erased.values_list("pk", flat=True)[:AT_ONCE]:
         if remove_objects(session_id):
+            _forget_events(session_id)
             swept += Session.objects.filter(pk=session_id).update(swept_at=timezone.now())
     recordings = Recording.objects.filter(
         Q(session__ended_at__lt=settled), status=RecordingStatus.ERASED, purged_at=None
@@ -67,6 +75,15 @@ def _erased(recording: Recording) -> None:
     states.move_recording(
         recording.pk, RecordingStatus.ERASED, key="", bytes=None, lease_token="", lease_until=None
     )
+
+
+def _forget_events(session_id: str) -> None:
+    """Delete the events that are kept for a client that comes back: they hold what was said."""
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1) as client:
+            client.delete(stream_key(session_id))
+    except redis.RedisError as error:
+        _log.warning("Events of %s go by themselves within the hour: %s", session_id, error)
 
 
 def remove_objects(session_id: str) -> bool:

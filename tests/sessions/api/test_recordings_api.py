@@ -2,16 +2,20 @@ import json
 from datetime import timedelta
 
 import pytest
+import redis
 from django.db import transaction
 from django.utils import timezone
 
+from project.api.models import IdempotencyRecord
 from project.errors import Conflict
 from project.webhooks import services as webhooks
 from project.webhooks.models import Delivery
 from sessions import announcements, erasing, services, states, upkeep
 from sessions.models import Recording, RecordingStatus, Session, Turn
+from sessions.runtime.events import stream_key
 from storage.errors import StorageError
 from tests.support.sessions import started
+from tests.support.valkey import valkey_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -103,6 +107,20 @@ def test_an_erased_session_leaves_nothing(client, ended, objects) -> None:
     row = Session.objects.get(pk=ended.pk)
     assert (row.metadata, row.persona_snapshot) == ({}, {})
     assert not Turn.objects.exists()
+
+
+def test_what_was_kept_to_repeat_it_is_erased_too(client, avatar, host, settings) -> None:
+    with valkey_server() as url:
+        settings.REDIS_URL = url
+        broker = redis.Redis.from_url(url)
+        headers = {"Idempotency-Key": "k"}
+        told = {"avatar": avatar.pk, "metadata": {"phone": "4711"}}
+        session = client.post("/api/v1/sessions", told, format="json", headers=headers).json()["id"]
+        broker.xadd(stream_key(session), {"event": "My number is 4711."})
+        client.delete(f"/api/v1/sessions/{session}")
+        assert broker.exists(stream_key(session)) == 0
+        broker.close()
+    assert not IdempotencyRecord.objects.exists()
 
 
 def test_a_running_session_is_ended_and_erased_and_nothing_is_written_any_more(
