@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.browser.conftest import FLAGS, PATHS
+from tests.browser.live.fake_session import wait_for
 from tests.support.stack import EmbeddedStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -200,6 +201,66 @@ def test_three_questions_are_asked_aloud_and_the_recording_holds_them(
         avatar = client.get("/api/v1/avatars/lena").json()
     (tmp_path / "recording.mp4").write_bytes(video)  # kept for a look where something is wrong
     look_at(video, said, avatar["mouth_box"])
+
+
+def test_a_phone_stays_in_the_conversation_when_its_host_dies_and_when_it_reloads(stack, tab) -> None:
+    made = tab(width=390, height=844)
+    page = made.page
+    with stack.client as client:
+        wanted = {"avatar": "lena", "persona": museum(client), "record": False}
+        session = client.post("/api/v1/sessions", json=wanted).json()
+    page.goto(session["join_url"])
+    page.get_by_role("button", name="Only type").click()  # nobody is signed in here
+    page.wait_for_selector("body[data-state=live].seen", timeout=MINUTES)
+    page.wait_for_selector(".turn[data-who=avatar][data-done=true]", timeout=2 * MINUTES, state="attached")
+    type_in(page, "What are your opening hours?")
+    page.locator("#caption").get_by_text("nine to five").wait_for(timeout=2 * MINUTES)
+
+    page.evaluate("parley.addEventListener('state', (e) => (globalThis.states ??= []).push(e.detail.state))")
+    stack.kill(host_of(stack, session["id"]))
+    wait_for(
+        lambda: page.evaluate("globalThis.states?.includes('reconnecting') && parley.state === 'live'"),
+        page.wait_for_timeout,
+        60,
+    )
+    type_in(page, "How much does a ticket cost?")
+    page.locator("#caption").get_by_text("eight euros").wait_for(timeout=2 * MINUTES)
+    page.wait_for_selector(
+        ".turn:last-child[data-who=avatar][data-done=true]", timeout=MINUTES, state="attached"
+    )
+    before = texts(page)
+    assert len(before) == 5  # a greeting, two questions, two answers
+
+    page.reload()
+    page.wait_for_selector("body[data-state=live].seen", timeout=MINUTES)
+    assert texts(page) == before
+    assert page.url == f"{stack.base_url}/live/{session['id']}"
+    page.get_by_role("button", name="End", exact=True).click()
+    page.get_by_role("button", name="End it").click()
+    page.get_by_text("You ended the conversation.").wait_for()
+    assert not page.get_by_role("link", name="Recording and transcript").is_visible()
+    assert made.overflow() <= 0
+    assert made.broken_rules() == []
+
+
+def museum(client) -> str:
+    return next(p["id"] for p in client.get("/api/v1/personas").json()["results"] if p["name"] == "Museum")
+
+
+def host_of(stack, session: str) -> str:
+    """The web process that holds a session, by the name of its part."""
+    script = f"from sessions.models import Session; print(Session.objects.get(pk={session!r}).host)"
+    _, process, _ = stack.manage("shell", "-v", "0", "-c", script).strip().splitlines()[-1].split(":")
+    return next(part for part in ("web1", "web2") if stack.pid(part) == int(process))
+
+
+def type_in(page, text: str) -> None:
+    page.get_by_label("Write a message").fill(text)
+    page.get_by_label("Write a message").press("Enter")
+
+
+def texts(page) -> list[str]:
+    return [node.text_content() for node in page.locator(".turn .said").all()]
 
 
 def look_at(video: bytes, said: list[dict], mouth_box) -> None:

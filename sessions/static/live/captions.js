@@ -4,13 +4,16 @@
 const LONGEST = 84;
 const LINGER_MS = 1200;
 
+const WIDE = /[\u2e80-\u9fff\uac00-\ud7a3\uff00-\uff60]/; // characters that take the room of two
+const MARKS = [", ", "; ", ": ", ". ", "! ", "? ", "、", "。", "！", "？"];
+
 /** Cut at the ends of clauses where there are any, else between words. */
-export function pieces(text, longest = LONGEST) {
+export function pieces(text, longest = WIDE.test(text) ? LONGEST / 2 : LONGEST) {
   const found = [];
   let rest = text.trim();
   while (rest.length > longest) {
     const head = rest.slice(0, longest + 1);
-    const clause = Math.max(...[", ", "; ", ": ", ". ", "! ", "? ", "、", "。"].map((mark) => head.lastIndexOf(mark) + mark.length - 1));
+    const clause = Math.max(...MARKS.map((mark) => head.lastIndexOf(mark) + mark.trimEnd().length));
     const word = head.lastIndexOf(" ");
     const cut = clause > longest * 0.45 ? clause : word > longest * 0.3 ? word : longest;
     found.push(rest.slice(0, cut).trim());

@@ -891,7 +891,9 @@ export class ParleySession extends EventTarget {
       return;
     }
     this.#failures = 0;
-    const poor = stats.lossPercent > 5 || stats.roundTripMs > 400 || stats.framesPerSecond < 18 || stats.freezes > 0;
+    // A page in the background may leave pictures out of its own accord.
+    const jerky = !document.hidden && (stats.framesPerSecond < 18 || stats.freezes > 0);
+    const poor = stats.lossPercent > 5 || stats.roundTripMs > 400 || jerky;
     this.#weak = poor ? Math.min(3, this.#weak + 1) : Math.max(0, this.#weak - 1);
     const network = this.#weak >= 2 ? "weak" : this.#weak === 0 ? "good" : this.network;
     if (network !== this.network) {

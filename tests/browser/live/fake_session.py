@@ -35,19 +35,20 @@ class Picture(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self) -> None:
+    def __init__(self, fps: int) -> None:
         super().__init__()
+        self._fps = fps
         self._number = 0
         self._began: float | None = None
 
     async def recv(self) -> av.VideoFrame:
-        await _pace(self, self._number / FPS)
+        await _pace(self, self._number / self._fps)
         picture = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
         picture[:HEIGHT] = 60
         at = self._number * 4 % WIDTH
         picture[:HEIGHT, at : at + 12] = 220
         frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-        frame.pts, frame.time_base = self._number * 90000 // FPS, fractions.Fraction(1, 90000)
+        frame.pts, frame.time_base = self._number * 90000 // self._fps, fractions.Fraction(1, 90000)
         self._number += 1
         return frame
 
@@ -93,6 +94,7 @@ class FakeSession:
         self.refusal: tuple[int, str] | None = None
         self.deaf = False  # takes messages, answers nothing
         self.deaf_to_offers = 0
+        self.fps = FPS
         self.events: list[dict[str, Any]] = []
         self.sockets: list[web.WebSocketResponse] = []
         self.peers: list[RTCPeerConnection] = []
@@ -262,7 +264,7 @@ class FakeSession:
         peer.on("track", self._listen)
         await peer.setRemoteDescription(RTCSessionDescription(message["sdp"], "offer"))
         peer.addTrack(Tone())
-        peer.addTrack(Picture())
+        peer.addTrack(Picture(self.fps))
         await peer.setLocalDescription(await peer.createAnswer())
         await socket.send_json({"type": "rtc.answer", "id": message["id"], "sdp": peer.localDescription.sdp})
 
