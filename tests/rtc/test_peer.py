@@ -1,7 +1,12 @@
 """Peers and real aiortc clients on this machine."""
 
 import asyncio
+import gc
 import itertools
+import re
+import threading
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +15,7 @@ from rtc.errors import PeerError
 from rtc.ice import IceConfig
 from rtc.peer import Peer
 from rtc.sdp import MAX_CANDIDATES
+from tests.support.light_peer import LightPeer
 from tests.support.rtc import Client, Speaking, Told, connected, playing, tick
 
 
@@ -85,6 +91,53 @@ async def test_a_closed_peer_leaves_no_task_behind() -> None:
         await client.receive("video", 2)
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
+
+
+async def test_connecting_and_leaving_again_and_again_keeps_nothing() -> None:
+    async with connected():
+        pass  # whatever is loaded once
+    before = (descriptors(), len(asyncio.all_tasks()), threading.active_count())
+    for _ in range(10):
+        light = LightPeer()
+        peer = await Peer.answer(await light.offer(), ice=IceConfig(), on_event=Told())
+        await light.accept(peer.answer_sdp)
+        async with playing(peer):
+            await asyncio.sleep(0.05)
+        await light.close()
+        await peer.close()
+    await asyncio.sleep(0)
+    assert (descriptors(), len(asyncio.all_tasks()), threading.active_count()) == before
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_closed_peer_is_forgotten() -> None:
+    async with connected() as (peer, client, told), playing(peer):
+        await client.receive("video", 2)
+    gone = weakref.ref(peer)
+    del peer, client, told
+    for _ in range(20):
+        await asyncio.sleep(0)
+        gc.collect()
+        if gone() is None:
+            return
+    raise AssertionError("somebody still holds the peer")
+
+
+async def test_somebody_else_who_answers_in_the_clients_place_is_refused() -> None:
+    """The certificate has to be the one whose fingerprint came with the offer."""
+    client, told = Client(), Told()
+    offer = await client.offer()
+    forged = ":".join(["AA"] * 32)
+    spoiled = re.sub(r"a=fingerprint:sha-256 .*", f"a=fingerprint:sha-256 {forged}", offer)
+    spoiled = re.sub(r"a=fingerprint:sha-(384|512) .*\r\n", "", spoiled)
+    peer = await Peer.answer(spoiled, ice=IceConfig(), on_event=told)
+    await client.accept(peer.answer_sdp)
+    await told.until(lambda: told.events == ["failed"])
+    assert peer.state == "closed"
+    await client.close()
 
 
 @pytest.mark.parametrize(
