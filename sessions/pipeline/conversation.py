@@ -16,6 +16,7 @@ from typing import Any
 
 from project.errors import Conflict, InvalidInput
 from sessions.pipeline import apology
+from sessions.pipeline.account import Account
 from sessions.pipeline.faults import Fault
 from sessions.pipeline.history import History
 from sessions.pipeline.listen import Ears, Listener, UserTurn
@@ -86,11 +87,11 @@ class Conversation:
             self._cut()
             if text is not None:
                 self._take_user_turn(text.strip(), "text")
-                return self._respond("text").turn
+                return self._respond("text").account.turn
             number = self._number()
             reply = self._begin("upload")
         self._perform(reply, partial(reply.tell, self._recorded(reply, number, pcm48k or b"")))
-        return reply.turn
+        return reply.account.turn
 
     async def say(self, *, text: str | None = None, pcm48k: bytes | None = None) -> int:
         """Have the avatar say a text word for word, or let given sound drive it; returns its turn.
@@ -101,10 +102,10 @@ class Conversation:
         with self._scene.phases.together():
             self._cut()
             if text is not None:
-                return self._speak_text(text.strip(), "say").turn
+                return self._speak_text(text.strip(), "say").account.turn
             reply = self._begin("upload")
         self._perform(reply, partial(reply.play, pcm48k or b""))
-        return reply.turn
+        return reply.account.turn
 
     def hear(self, pcm16k: bytes, at_ms: int) -> None:
         """Hear the customer: 16 kHz mono s16le that arrived at a moment of the session's timeline."""
@@ -176,7 +177,7 @@ class Conversation:
             if self._reply is not None:
                 self._reply.hold(on=False)
             elif overtaken is not None and overtaken.unheard():
-                reply = self._begin(overtaken.source)
+                reply = self._begin(overtaken.account.source)
                 self._perform(reply, partial(reply.go_on, overtaken))
 
     def _heard_partial(self, text: str) -> None:
@@ -188,7 +189,7 @@ class Conversation:
             self._cut()
             self._take_user_turn(turn.text, "voice", start_ms=turn.start_ms, end_ms=turn.end_ms)
             reply = self._respond("voice")
-        reply.measures.told(turn.end_ms, turn.recognition_ms, turn.partial_ms)
+        reply.account.measures.told(turn.end_ms, turn.recognition_ms, turn.partial_ms)
 
     def _not_recognised(self, exc: AdapterError) -> None:
         """The customer said something, and nobody can tell what."""
@@ -259,7 +260,11 @@ class Conversation:
     def _answer(self, reply: Reply) -> AsyncGenerator[str, None]:
         setup = self._setup
         return answer(
-            setup.language_model, self._history.messages(), setup.persona, setup.limits, reply.measures
+            setup.language_model,
+            self._history.messages(),
+            setup.persona,
+            setup.limits,
+            reply.account.measures,
         )
 
     async def _recorded(self, reply: Reply, number: int, pcm48k: bytes) -> AsyncGenerator[str, None]:
@@ -272,7 +277,8 @@ class Conversation:
                 yield piece
 
     def _begin(self, source: Source) -> Reply:
-        reply = Reply(self._scene, self._number(), source, self._stage.playout.epoch, self._finished)
+        account = Account(self._stage, self._number(), source, self._setup.voice)
+        reply = Reply(self._scene, account, self._stage.playout.epoch, self._finished)
         self._reply = reply
         self._scene.phases.avatar(thinks=True)
         return reply
@@ -285,12 +291,12 @@ class Conversation:
             await work()
         except Exception:  # noqa: BLE001 - a mistake of ours ends this reply, not the session
             _log.exception("A reply of session %s failed", self._setup.session_id)
-            if not reply.over:
-                reply.fail(Fault("internal", "internal_error", "The answer failed."))
+            if not reply.account.over:
+                reply.account.fail(Fault("internal", "internal_error", "The answer failed."))
                 self._drop(reply)
 
     def _finished(self, reply: Reply) -> None:
-        self._history.add("avatar", reply.heard_text)
+        self._history.add("avatar", reply.account.heard_text)
         if self._reply is reply:
             self._reply = None
             self._scene.phases.avatar()
@@ -305,7 +311,7 @@ class Conversation:
             return Interrupted(None, "")
         heard = reply.cut()
         self._stage.cancel_renders(epoch)
-        return Interrupted(reply.turn, heard)
+        return Interrupted(reply.account.turn, heard)
 
     def _drop(self, reply: Reply) -> None:
         if self._reply is reply:
@@ -331,18 +337,18 @@ class Conversation:
 
     def underrun(self, epoch: int, utterance: int, frame: int) -> None:  # noqa: ARG002
         if (reply := self._of(epoch)) is not None:
-            reply.underrun(frame)
+            reply.account.stood_still(frame)
 
     def resumed(self, epoch: int, utterance: int, frame: int) -> None:  # noqa: ARG002
         if (reply := self._of(epoch)) is not None:
-            reply.resumed(frame, self._stage.playout.position().samples)
+            reply.account.moved_on(frame, self._stage.playout.position().samples)
 
     def run(self, run: Any) -> None:
         """What was presented concerns the recorder alone."""
 
     def _of(self, epoch: int) -> Reply | None:
         reply = self._reply
-        return reply if reply is not None and reply.epoch == epoch and not reply.over else None
+        return reply if reply is not None and reply.epoch == epoch and not reply.account.over else None
 
     # --- Tasks ---------------------------------------------------------------------------------
 

@@ -14,16 +14,15 @@ from functools import partial
 from typing import Any
 
 from sessions.pipeline import apology
+from sessions.pipeline.account import Account
 from sessions.pipeline.animate import Animator
 from sessions.pipeline.faults import Fault
-from sessions.pipeline.heard import Playing
-from sessions.pipeline.measures import Measures
 from sessions.pipeline.monitor import Monitor
 from sessions.pipeline.pace import Pace
 from sessions.pipeline.phases import Phases
-from sessions.pipeline.ports import Setup, Source, Stage, TurnRecord, TurnStatus
+from sessions.pipeline.ports import Setup, Stage
 from sessions.pipeline.speak import AHEAD_FRAMES, Speaker
-from sessions.pipeline.track import FRAME_MS, SAMPLES_PER_FRAME, Stretch, Track
+from sessions.pipeline.track import SAMPLES_PER_FRAME, Stretch, Track
 from workers.adapters.avatar.base import Profile
 from workers.speech.opening import AnswerScript, unpaused, verbatim
 from workers.speech.script import Sentence, sentences
@@ -32,7 +31,6 @@ SLICE_BYTES = 25 * SAMPLES_PER_FRAME * 2
 POLL_SECONDS = 0.04
 Pieces = asyncio.Queue[Sentence | None]
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001
-_UNSPACED = ("ja", "zh", "th")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +53,15 @@ class Reply:
     """
 
     scene: Scene
-    turn: int
-    source: Source
+    account: Account
     epoch: int
     finished: Callable[[Reply], None]
-    text: str = ""
-    over: bool = False
-    interrupted: bool = False
-    failed: bool = False
     again: bool = False
     task: asyncio.Task[None] | None = None
-    measures: Measures = field(default_factory=Measures.begin)
     track: Track = field(init=False)
-    playing: list[Playing] = field(default_factory=list)
     _may_begin: asyncio.Event = field(default_factory=asyncio.Event)
     _written: bool = False
     _produced: bool = False
-    _sorry: bool = False
-    _rows: list[dict[str, Any]] = field(default_factory=list)
-    _end_ms: int | None = None
 
     def __post_init__(self) -> None:
         self.track = Track(self.scene.profile)
@@ -81,7 +69,7 @@ class Reply:
 
     def hold(self, *, on: bool) -> None:
         """Keep back what has not begun to be heard; it goes on being made."""
-        if on and not self.playing:
+        if on and not self.account.playing:
             self._may_begin.clear()
         elif not on:
             self._may_begin.set()
@@ -103,11 +91,11 @@ class Reply:
 
     def unheard(self) -> list[Sentence]:
         """The pieces that were not heard whole; of a text that was still being written, whole sentences."""
-        pieces = verbatim(self.text, self.scene.setup.voice.language)
-        if not self._written and pieces and not self.text.rstrip().endswith(_SENTENCE_ENDS):
+        text = self.account.text
+        pieces = verbatim(text, self.scene.setup.voice.language)
+        if not self._written and not text.rstrip().endswith(_SENTENCE_ENDS):
             pieces = pieces[:-1]
-        heard = sum(p.samples is not None and p.heard_whole(p.samples) for p in self.playing)
-        return pieces[heard:]
+        return pieces[self.account.heard_whole :]
 
     async def _speak(self, write: Callable[[Pieces], Coroutine[Any, Any, None]]) -> None:
         pieces: Pieces = asyncio.Queue()
@@ -138,7 +126,7 @@ class Reply:
             epoch=self.epoch,
             pace=scene.pace,
             limits=scene.setup.limits,
-            measures=self.measures,
+            measures=self.account.measures,
             timed=timed,
             may_push=self._may_begin,
             pushed=self._pushed,
@@ -149,11 +137,11 @@ class Reply:
         if any(piece.planned or piece.lead_ms for piece in found):
             await self._read_pieces(found, pieces)
             return
-        self._delta(text)
+        self.account.wrote(text)
         self._give(found, pieces)
 
     async def _read_pieces(self, found: list[Sentence], pieces: Pieces) -> None:
-        self._delta(self._space.join(piece.text for piece in found))
+        self.account.wrote(self.account.space.join(piece.text for piece in found))
         self._give(found, pieces)
 
     def _give(self, found: list[Sentence], pieces: Pieces) -> None:
@@ -166,33 +154,35 @@ class Reply:
         try:
             async with aclosing(texts):
                 async for text in texts:
-                    self._delta(text)
+                    self.account.wrote(text)
                     for piece in script.feed(text):
                         pieces.put_nowait(piece)
             self._give(unpaused(script.flush()), pieces)
         except Fault as fault:
-            self.fail(fault)
+            self.account.fail(fault)
             pieces.put_nowait(None)
 
     async def _say(self, pieces: Pieces, writing: asyncio.Task[None]) -> None:
         setup = self.scene.setup
-        speaker = Speaker(setup.synthesizer, setup.voice, self.track, setup.limits, self.measures)
+        speaker = Speaker(setup.synthesizer, setup.voice, self.track, setup.limits, self.account.measures)
         try:
             while (piece := await pieces.get()) is not None:
                 await speaker.say(piece)
         except Fault as fault:
-            self.fail(fault)
+            self.account.fail(fault)
             writing.cancel()
             self._apologise_prepared()
         else:
-            if self.failed:
+            if self.account.failed:
                 await self._apologise(speaker)
-        if not self.track.utterances and not self.failed:
-            self.fail(Fault("language_model", "nothing_to_say", "There is nothing in the text that sounds."))
+        if not self.track.utterances and not self.account.failed:
+            self.account.fail(
+                Fault("language_model", "nothing_to_say", "There is nothing in the text that sounds.")
+            )
         self.track.finish()
 
     async def _lay(self, pcm48k: bytes, text: str) -> None:
-        self.measures.mark("first_sound")
+        self.account.measures.mark("first_sound")
         self.track.begin(text)
         for start in range(0, len(pcm48k), SLICE_BYTES):
             await self.track.room(AHEAD_FRAMES)
@@ -203,23 +193,11 @@ class Reply:
 
     def _pushed(self, span: Stretch, pcm48k: bytes) -> None:
         frame = span.start - self.track.utterances[span.utterance].start
-        playing = self.playing[span.utterance] if span.utterance < len(self.playing) else None
+        begun = self.account.playing
+        playing = begun[span.utterance] if span.utterance < len(begun) else None
         self.scene.monitor.pushed(span.utterance, frame, pcm48k, playing)
 
-    def _delta(self, text: str) -> None:
-        if self.over:  # cancelled, and not yet aware of it
-            return
-        self.text += text
-        self._emit("reply.delta", text=text)
-
     # --- When something fails ------------------------------------------------------------------
-
-    def fail(self, fault: Fault) -> None:
-        """Tell what went wrong; the session goes on."""
-        if self.over:
-            return
-        self.failed = True
-        self._emit("error", code=fault.code, detail=fault.detail)
 
     async def _apologise(self, speaker: Speaker) -> None:
         """Spoken or written, by setting; spoken from what was prepared, where it was."""
@@ -230,13 +208,12 @@ class Reply:
             for sentence in sentences(self._sorry_text(), setup.voice.language):
                 await speaker.say(sentence)
         except Fault as fault:
-            self.fail(fault)
+            self.account.fail(fault)
 
     def _apologise_prepared(self) -> bool:
         """Write the apology, and say it if that needs nobody. False when it has yet to be said."""
         setup = self.scene.setup
-        text = self._sorry_text()
-        self._delta(f" {text}" if self.text else text)
+        text = self._write_apology()
         if setup.failure == "written":
             return True
         spoken = apology.prepared(text, setup.voice)
@@ -247,6 +224,11 @@ class Reply:
             self.track.close()
         return bool(spoken)
 
+    def _write_apology(self) -> str:
+        text = self._sorry_text()
+        self.account.wrote(self.account.space + text if self.account.text else text)
+        return text
+
     def _sorry_text(self) -> str:
         setup = self.scene.setup
         return apology.apology(setup.persona.apology, setup.voice.language)
@@ -256,8 +238,8 @@ class Reply:
         faults, rest = failed.split(Fault)
         if faults is None or rest is not None:
             raise failed
-        self.fail(_first(faults))
-        self._delta(f" {self._sorry_text()}" if self.text else self._sorry_text())
+        self.account.fail(_first(faults))
+        self._write_apology()
         playout = self.scene.stage.playout
         while playout.epoch == self.epoch and playout.queued_frames():  # noqa: ASYNC110 - playout tells nobody
             await asyncio.sleep(POLL_SECONDS)
@@ -269,103 +251,43 @@ class Reply:
 
     def started(self, utterance: int, frame: int) -> None:
         """Playout presents an utterance's first picture."""
-        setup = self.scene.setup
-        playing = Playing(self.track.utterances[utterance], frame, setup.voice.characters_per_second)
-        if not self.playing:
-            self.measures.began(playing.at_ms(0))
-            self.scene.phases.avatar(speaks=True)
-            self._emit("speech.started")
-        self.playing.append(playing)
+        self.scene.phases.avatar(speaks=True)
+        playing = self.account.began(self.track.utterances[utterance], frame)
         self.scene.monitor.started(utterance, playing)
-        self._emit(
-            "reply.utterance",
-            text=playing.spoken.text,
-            start_ms=playing.at_ms(0),
-            end_ms=playing.at_ms(playing.length_ms),
-        )
-        self._save()
 
     def ended(self, frame: int, samples: int, *, interrupted: bool) -> None:
         """Playout presented the last of an utterance, or was cut in it."""
-        playing = self.playing[-1]
-        playing.samples = samples
-        self._end_ms = frame * FRAME_MS
-        self._rows.append(playing.row(samples))
+        self.account.ended(frame, samples)
         if not interrupted:
             self._settle()
-
-    def underrun(self, frame: int) -> None:
-        self.measures.underruns += 1
-        self.playing[-1].waiting_since = frame
-
-    def resumed(self, frame: int, samples: int) -> None:
-        playing = self.playing[-1]
-        if playing.waiting_since is not None:
-            playing.gaps.append((samples // 48, frame - playing.waiting_since))
-            playing.waiting_since = None
 
     def cut(self) -> str:
         """Stop, after playout dropped it; returns what was heard."""
         if self.task is not None:
             self.task.cancel()
-        self.interrupted = True
+        self.account.interrupted = True
         self._finish()
-        return self.heard_text
-
-    @property
-    def heard_text(self) -> str:
-        """What was heard by now."""
-        return self._space.join(row["text"] for row in self._rows if row["text"])
-
-    @property
-    def _space(self) -> str:
-        return "" if self.scene.setup.voice.language.startswith(_UNSPACED) else " "
+        return self.account.heard_text
 
     def _done(self) -> None:
         self._produced = True
         self._settle()
 
     def _settle(self) -> None:
-        ended = sum(playing.samples is not None for playing in self.playing)
-        if self._produced and ended == len(self.track.utterances):
+        """Finish when all that was made was heard."""
+        if self._produced and self.account.ended_utterances == len(self.track.utterances):
             self._finish()
-        elif not self.over:
-            self._save()
+        elif not self.account.over:
+            self.account.save()
 
     def _finish(self) -> None:
-        if self.over:
+        account = self.account
+        if account.over:
             return
-        self.over = True
-        if self.playing:
-            self.scene.monitor.stopped(self._end_ms or 0, cut=self.interrupted)
-        if self.playing:
-            self._emit("speech.ended", interrupted=self.interrupted, heard_text=self.heard_text)
-        figures = {**self.measures.figures(), **self.scene.stage.measures()}
-        self._emit("metrics", **figures)
-        self._save(figures)
+        if account.playing:
+            self.scene.monitor.stopped(account.end_ms, cut=account.interrupted)
+        account.close()
         self.finished(self)
-
-    def _emit(self, kind: str, **fields: Any) -> None:
-        self.scene.stage.emit({"type": kind, "turn": self.turn, **fields})
-
-    def _save(self, figures: dict[str, Any] | None = None) -> None:
-        status: TurnStatus = "open"
-        if self.over:
-            status = "failed" if self.failed else "done"
-        record = TurnRecord(
-            number=self.turn,
-            who="avatar",
-            source=self.source,
-            status=status,
-            text=self.text.strip(),
-            heard_text=self.heard_text,
-            start_ms=self.playing[0].at_ms(0) if self.playing else None,
-            end_ms=self._end_ms,
-            interrupted=self.interrupted,
-            utterances=list(self._rows),
-            metrics=figures or {},
-        )
-        self.scene.stage.journal.save(record)
 
 
 def _first(group: BaseExceptionGroup[Fault]) -> Fault:
