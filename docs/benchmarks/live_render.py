@@ -357,8 +357,8 @@ workers.
 |---|---|---|---|---|---|---|---|
 {latency}
 
-The goal is 40 ms for five frames. Writing their message costs {write:.2f} ms of CPU and reading it
-{read:.2f}. The {raw_kb:.0f} kB of sound lie beside it: inside it they would cost {inside:.2f} ms more, and twice
+The goal is 40 ms for five frames. Writing their message costs {write:.2f} ms of CPU, reading it {read:.2f}.
+The {raw_kb:.0f} kB of sound lie beside it: inside it they would cost {inside:.2f} ms more, and twice
 the bytes in the copy that Celery keeps of what is not acknowledged yet.
 
 CPU ms of the steps in the worker, medians:

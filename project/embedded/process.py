@@ -13,6 +13,8 @@ from typing import IO
 
 MARKER = "PARLEY_STACK"
 POLL_SECONDS = 0.05
+AUTOGROUP_TRIES = 100
+AUTOGROUP_PAUSE_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
 # Loaded here and not after the fork, where little is safe.
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -47,6 +49,7 @@ class Child:
         )
         self.pid = self._process.pid
         self._exit: asyncio.Task[int] = asyncio.create_task(self._reap(), name=f"reap {self.pid}")
+        self._behind = asyncio.create_task(_step_back(self.pid, nice)) if nice else None
 
     @property
     def running(self) -> bool:
@@ -73,6 +76,8 @@ class Child:
 
     async def _reap(self) -> int:
         await _gone(self.pid)
+        if self._behind is not None:
+            self._behind.cancel()
         # The dead leader is not reaped yet, so the number of its group cannot be anybody else's.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -91,6 +96,25 @@ def _prepare(parent: int, nice: int) -> Callable[[], None]:
             os.nice(nice)
 
     return prepare
+
+
+async def _step_back(pid: int, nice: int) -> None:
+    """Give the whole session of a process its niceness.
+
+    Where Linux groups processes by session (`sched_autogroup_enabled`), it shares the cores out among the
+    sessions first, each with a niceness of its own; that of a process counts within its session only,
+    and every part of the stack has one to itself.
+    """
+    group = Path(f"/proc/{pid}/autogroup")
+    for _ in range(AUTOGROUP_TRIES):
+        try:
+            group.write_text(str(nice))
+        except BlockingIOError:  # the kernel allows one change in a tenth of a second
+            await asyncio.sleep(AUTOGROUP_PAUSE_SECONDS * (1 + pid % 7 / 7))
+        except OSError:  # no such thing here, or the process is gone
+            return
+        else:
+            return
 
 
 def die_with_parent() -> None:

@@ -88,6 +88,20 @@ async def test_a_part_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     assert await child.wait() == -signal.SIGKILL
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel has no such groups")
+async def test_it_steps_back_with_its_whole_session(tmp_path: Path) -> None:
+    """Niceness alone counts within a session only where the kernel groups processes by session."""
+    children = [
+        _child("import time; time.sleep(60)", tmp_path / f"log{nice}", nice=nice) for nice in (0, 7, 15)
+    ]
+    told = [Path(f"/proc/{child.pid}/autogroup") for child in children]
+    async with asyncio.timeout(20):
+        while [path.read_text().split()[-1] for path in told] != ["0", "7", "15"]:
+            await asyncio.sleep(0.02)
+    for child in children:
+        await child.stop(1.0)
+
+
 async def test_a_part_can_step_back(tmp_path: Path) -> None:
     child = _child("import os; print(os.nice(0))", tmp_path / "log", nice=7)
     await child.wait()
