@@ -55,6 +55,7 @@ class Conversation:
         phases = Phases(stage.phase_changed)
         self._scene = Scene(setup, stage, load_profile(setup.avatar.model), phases, Pace(), Monitor())
         self._turn = setup.next_turn
+        self._epoch = -1  # of the newest reply
         self._reply: Reply | None = None
         self._listener: Listener | None = None
         self._overtaken: Reply | None = None  # cut by a voice that may turn out to be nothing
@@ -277,8 +278,12 @@ class Conversation:
                 yield piece
 
     def _begin(self, source: Source) -> Reply:
+        """Give the avatar a turn; every reply has an epoch of its own."""
+        if self._stage.playout.epoch == self._epoch:
+            self._stage.playout.interrupt()
+        self._epoch = self._stage.playout.epoch
         account = Account(self._stage, self._number(), source, self._setup.voice)
-        reply = Reply(self._scene, account, self._stage.playout.epoch, self._finished)
+        reply = Reply(self._scene, account, self._epoch, self._finished)
         self._reply = reply
         self._scene.phases.avatar(thinks=True)
         return reply

@@ -279,6 +279,16 @@ async def test_a_session_that_another_process_began_goes_on_and_greets_nobody():
 
 
 @in_virtual_time
+async def test_a_greeting_after_an_answer_is_heard_too():
+    async with room(answers=[tokens(AGAIN)], persona=PersonaSetup(greeting="Hello!")) as talk:
+        await talk.conversation.ask(text="Anybody there?")
+        await talk.until("speech.ended")
+        await talk.conversation.start()
+        ended = await talk.until("speech.ended", 2)
+        assert ended["heard_text"] == "Hello!"
+
+
+@in_virtual_time
 async def test_a_greeting_gives_way_to_a_question():
     async with room(answers=[tokens(AGAIN)], persona=PersonaSetup(greeting="Hello and welcome!")) as talk:
         await talk.conversation.start()
