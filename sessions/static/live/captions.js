@@ -2,7 +2,8 @@
 // be read at a glance, each for as long as its share of the utterance lasts.
 
 const LONGEST = 84;
-const LINGER_MS = 1200;
+// The end of speech clears the caption, and is told; this is for when that never comes.
+const LINGER_MS = 20_000;
 
 const WIDE = /[\u2e80-\u9fff\uac00-\ud7a3\uff00-\uff60]/; // characters that take the room of two
 const MARKS = [", ", "; ", ": ", ". ", "! ", "? ", "、", "。", "！", "？"];

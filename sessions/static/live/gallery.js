@@ -4,6 +4,7 @@ import { call, explain } from "../studio/api.js";
 import { AvatarPicker } from "../studio/avatars.js";
 import { $, el } from "../studio/dom.js";
 import { VoicePicker } from "../studio/voices.js";
+import { keep, kept } from "./kept.js";
 import { remember } from "./tickets.js";
 
 const ADVICE = {
@@ -17,6 +18,12 @@ const base = (language) => (language ?? "").split("-")[0].toLowerCase();
 const avatars = new AvatarPicker();
 const voices = new VoicePicker();
 let personas = [];
+
+/** One's own first, newest first; then those of everybody, led by the one who answers by default. */
+function byUse(one, other) {
+  const rank = (persona) => (persona.shared ? (persona.slug === "support" ? 1 : 2) : 0);
+  return rank(one) - rank(other) || (other.created_at ?? "").localeCompare(one.created_at ?? "");
+}
 
 function named(language) {
   try {
@@ -75,15 +82,16 @@ function narrowVoices(wanted) {
 function showPersonas() {
   const language = $("language").value;
   const fitting = personas.filter((persona) => !language || base(persona.language) === language);
-  const chosen = $("persona").value;
+  const chosen = $("persona").value || kept("persona");
   $("persona").replaceChildren(...fitting.map((one) => el("option", { value: one.id }, one.name)));
   if (!fitting.length) $("persona").append(el("option", { value: "" }, "None"));
   if (fitting.some((one) => one.id === chosen)) $("persona").value = chosen;
   showPersona();
 }
 
-function showPersona() {
+function showPersona(event) {
   const persona = personas.find((one) => one.id === $("persona").value);
+  if (event && persona) keep("persona", persona.id);
   const hint = $("persona-hint");
   hint.textContent = persona?.description ?? "";
   hint.hidden = !hint.textContent;
@@ -130,7 +138,7 @@ async function begin() {
   // Back from a call: the page may come out of the browser's memory as it was left.
   addEventListener("pageshow", () => $("start").removeAttribute("aria-busy"));
   const [, , list] = await Promise.all([avatars.load(), voices.load(), call("GET", "personas?limit=100")]);
-  personas = list.results;
+  personas = list.results.sort(byUse);
   showLanguages();
   showPersonas();
   showFace();

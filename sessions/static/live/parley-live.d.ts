@@ -48,6 +48,7 @@ export interface Stats {
   lossPercent: number;
   kilobitsPerSecond: number;
   framesPerSecond: number;
+  framesReceivedPerSecond: number;
   framesDropped: number;
   freezes: number;
   jitterBufferMs: number | null;

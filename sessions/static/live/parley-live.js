@@ -891,8 +891,8 @@ export class ParleySession extends EventTarget {
       return;
     }
     this.#failures = 0;
-    // A page in the background may leave pictures out of its own accord.
-    const jerky = !document.hidden && (stats.framesPerSecond < 18 || stats.freezes > 0);
+    // What arrives counts: a busy machine, or a page in the background, shows less than that.
+    const jerky = stats.framesReceivedPerSecond < 18 || (stats.freezes > 0 && stats.lossPercent > 1);
     const poor = stats.lossPercent > 5 || stats.roundTripMs > 400 || jerky;
     this.#weak = poor ? Math.min(3, this.#weak + 1) : Math.max(0, this.#weak - 1);
     const network = this.#weak >= 2 ? "weak" : this.#weak === 0 ? "good" : this.network;
@@ -941,7 +941,7 @@ export class ParleySession extends EventTarget {
 // --- Figures -----------------------------------------------------------------------------------
 
 function summary(report) {
-  const found = { at: 0, packets: 0, lost: 0, bytes: 0, frames: 0, dropped: 0, freezes: 0, jitterDelay: 0, jitterCount: 0 };
+  const found = { at: 0, packets: 0, lost: 0, bytes: 0, frames: 0, received: 0, dropped: 0, freezes: 0, jitterDelay: 0, jitterCount: 0 };
   for (const item of report.values()) {
     if (item.type === "inbound-rtp") {
       found.at = item.timestamp;
@@ -950,6 +950,7 @@ function summary(report) {
       found.bytes += item.bytesReceived ?? 0;
       if (item.kind === "video") {
         found.frames = item.framesDecoded ?? 0;
+        found.received = item.framesReceived ?? found.frames;
         found.dropped = item.framesDropped ?? 0;
         found.freezes = item.freezeCount ?? 0;
         found.width = item.frameWidth;
@@ -977,6 +978,7 @@ function difference(before, now) {
     lossPercent: packets + lost ? (100 * lost) / (packets + lost) : 0,
     kilobitsPerSecond: ((now.bytes - before.bytes) * 8) / 1000 / seconds,
     framesPerSecond: (now.frames - before.frames) / seconds,
+    framesReceivedPerSecond: (now.received - before.received) / seconds,
     framesDropped: now.dropped - before.dropped,
     freezes: now.freezes - before.freezes,
     jitterBufferMs: emitted > 0 ? (1000 * (now.jitterDelay - before.jitterDelay)) / emitted : null,

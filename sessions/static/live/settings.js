@@ -1,36 +1,22 @@
 // The settings sheet of a call: devices, how one talks, and what was measured.
 
 import { $, el } from "../studio/dom.js";
+import { keep, kept } from "./kept.js";
 import { FIGURES } from "./wording.js";
-
-const stored = (name) => {
-  try {
-    return localStorage.getItem(`live.${name}`) ?? "";
-  } catch {
-    return "";
-  }
-};
-const store = (name, value) => {
-  try {
-    localStorage.setItem(`live.${name}`, value);
-  } catch {
-    // kept for this page only
-  }
-};
 
 export class Settings {
   constructor({ captions, changed }) {
     this.changed = changed;
-    this.microphone = stored("microphone");
+    this.microphone = kept("microphone");
     $("open-settings").addEventListener("click", () => this.#open());
-    $("show-captions").checked = stored("captions") !== "off";
+    $("show-captions").checked = kept("captions") !== "off";
     captions($("show-captions").checked);
     $("show-captions").addEventListener("change", (event) => {
-      store("captions", event.target.checked ? "on" : "off");
+      keep("captions", event.target.checked ? "on" : "off");
       captions(event.target.checked);
     });
     for (const radio of document.querySelectorAll("input[name=talk]")) {
-      radio.checked = radio.value === (stored("talk") || "open");
+      radio.checked = radio.value === (kept("talk") || "open");
       radio.addEventListener("change", () => this.#talk(radio.value));
     }
     $("microphone").addEventListener("change", (event) => this.#choose(event.target.value));
@@ -40,8 +26,8 @@ export class Settings {
 
   use(session) {
     this.session = session;
-    session.pushToTalk = stored("talk") === "push";
-    if (session.canChooseSpeaker && stored("speaker")) session.setSpeaker(stored("speaker")).catch(() => {});
+    session.pushToTalk = kept("talk") === "push";
+    if (session.canChooseSpeaker && kept("speaker")) session.setSpeaker(kept("speaker")).catch(() => {});
     session.addEventListener("devices", () => this.#devices());
     session.addEventListener("microphone", (event) => event.detail.state === "on" && this.#devices());
     for (const name of ["metrics", "stats"]) session.addEventListener(name, () => this.#figures());
@@ -57,23 +43,23 @@ export class Settings {
     if (!this.session) return;
     const { microphones, speakers } = await this.session.devices();
     fill($("microphone"), microphones, this.microphone);
-    fill($("speaker"), speakers, stored("speaker"));
+    fill($("speaker"), speakers, kept("speaker"));
     $("speaker-field").hidden = !speakers.length;
   }
 
   async #choose(id) {
     this.microphone = id;
-    store("microphone", id);
+    keep("microphone", id);
     await this.session?.openMicrophone(id || undefined);
   }
 
   async #speak(id) {
-    store("speaker", id);
+    keep("speaker", id);
     await this.session?.setSpeaker(id).catch(() => {});
   }
 
   #talk(value) {
-    store("talk", value);
+    keep("talk", value);
     if (this.session) this.session.pushToTalk = value === "push";
     this.changed();
   }
