@@ -108,7 +108,7 @@ async def _step_back(pid: int, nice: int) -> None:
     group = Path(f"/proc/{pid}/autogroup")
     for _ in range(AUTOGROUP_TRIES):
         try:
-            group.write_text(str(nice))
+            group.write_text(str(nice))  # noqa: ASYNC240 - a file of the kernel
         except BlockingIOError:  # the kernel allows one change in a tenth of a second
             await asyncio.sleep(AUTOGROUP_PAUSE_SECONDS * (1 + pid % 7 / 7))
         except OSError:  # no such thing here, or the process is gone
