@@ -43,6 +43,11 @@ class EventLog:
                 self._mirror(self.seq, encode(told))
         return told
 
+    def reach(self, seq: int) -> None:
+        """A client has seen this number: the last host told it, and died before it was mirrored."""
+        if self.seq < seq <= self.seq + LOST_MIRROR_GAP:
+            self.seq = seq
+
     def since(self, seq: int) -> list[Event]:
         """Return what is still kept of everything after `seq`, oldest first.
 

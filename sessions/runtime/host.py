@@ -191,6 +191,7 @@ class LiveSession(MediaListener):
         self.timers.socket_lost_at = None
         self._socket = socket
         if since is not None:
+            self.parts.log.reach(since)
             for event in self.parts.log.since(since):
                 socket.send_event(event)
         self.tell_state(**self.facts.public)

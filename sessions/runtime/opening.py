@@ -23,6 +23,7 @@ from sessions.models import Session, SessionStatus, Turn
 from sessions.pipeline.conversation import Conversation
 from sessions.pipeline.language import language_model
 from sessions.pipeline.ports import AvatarSetup, FailureMode, PastTurn, PersonaSetup, Setup, Who
+from sessions.pipeline.ports import Limits as TalkLimits
 from sessions.recording.recorder import Recorder
 from sessions.runtime.events import Event, EventLog
 from sessions.runtime.host import Facts, LiveSession, Office, Parts
@@ -163,6 +164,9 @@ def _setup(claimed: Claimed, avatar: AvatarSetup) -> Setup:
         synthesizer=voices.synthesizer(voice),
         recognizer=voices.recognizer(),
         failure=cast("FailureMode", settings.LIVE_FAILURE),
+        limits=TalkLimits(
+            first_token_seconds=settings.LLM_TIMEOUT_SECONDS, next_token_seconds=settings.LLM_TIMEOUT_SECONDS
+        ),
         past=claimed.past,
         next_turn=claimed.next_turn,
     )

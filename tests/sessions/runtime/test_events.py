@@ -65,6 +65,15 @@ def test_the_next_host_goes_on_from_what_the_last_one_mirrored() -> None:
     assert [event["seq"] for event in next_log.since(1)] == [2, 3, 4]
 
 
+def test_a_number_that_a_client_has_seen_is_not_used_again() -> None:
+    log = EventLog(at_ms=Timeline(), seq=98)
+    log.reach(100)
+    assert log.add({"type": "session.state"})["seq"] == 101
+    log.reach(50)
+    log.reach(10**15)
+    assert log.add({"type": "session.state"})["seq"] == 102
+
+
 def test_a_lost_mirror_never_makes_a_number_come_twice() -> None:
     assert continued([], stored_seq=40) == 40 + LOST_MIRROR_GAP
     assert continued([], stored_seq=0) == 0
