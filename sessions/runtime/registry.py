@@ -33,6 +33,7 @@ from sessions.runtime.host import LiveSession, Near, Office
 from sessions.runtime.idle import IdleLoops
 from sessions.runtime.lease import Held
 from sessions.runtime.links import Link, Socket
+from sessions.runtime.memory import Trimmer
 from sessions.runtime.metrics import COUNTERS
 from sessions.runtime.relay import Door, Message, NotHosted, Relay, decode
 from sessions.runtime.scribe import Scribe
@@ -96,6 +97,7 @@ class Registry(Office):
             self._spawn(self._tick(), "live clock")
             self._spawn(self._keep_leases(), "live leases")
             self._spawn(self.storage.run(), "live storage")
+            self._spawn(Trimmer(lambda: COUNTERS["ended"]).run(), "live memory")
             metrics.GAUGES.append(self.gauges)
 
     async def stop(self) -> None:
