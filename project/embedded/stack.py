@@ -29,7 +29,9 @@ LIVE_QUEUES = "live.viseme,live.mock"
 GENERAL_THREADS = 6
 # One thread per render worker: there is one worker per core, and more threads only get in each
 # other's way.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
+)
 
 
 def parts(plan: Plan, wanted: tuple[str, ...] = NAMES) -> list[Part]:
@@ -100,7 +102,7 @@ def _speech(plan: Plan, port: int) -> Part:
         cwd=ROOT,
         probe=probes.http(port, "/health", statuses={200}, bearer=plan.secrets["speech_api_key"]),
         start_seconds=120.0,
-        nice=2,
+        nice=4,
     )
 
 
