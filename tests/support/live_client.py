@@ -221,8 +221,7 @@ class LiveClient:
                 async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                     await self._told.wait()
             except TimeoutError:
-                seen = [event.type for event in self.events[-12:]]
-                raise TimeoutError(f"no {' or '.join(types)} in {seconds} s; last came {seen}") from None
+                raise TimeoutError(f"no {' or '.join(types)} in {seconds} s: {self.situation()}") from None
 
     def seen(self, *types: str, since: float = 0.0) -> list[Event]:
         return [event for event in self.events if event.type in types and event.at >= since]
@@ -248,10 +247,21 @@ class LiveClient:
             self.connecting.first_frame_ms = 1000 * (self.watcher.first_picture_at - began)
 
     async def until(self, condition: Callable[[], bool], seconds: float = EVENT_SECONDS) -> None:
-        """Wait for something about the media. Raises `TimeoutError`."""
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.005)
+        """Wait for something about the media. Raises `TimeoutError`, which says what there was instead."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not in {seconds} s: {self.situation()}")
+            await asyncio.sleep(0.005)
+
+    def situation(self) -> str:
+        """What came so far, for the message of a failed test."""
+        speech = sum(sound.speech for sound in self.watcher.sounds)
+        events = "; ".join(f"{event.type} {_brief(event.data)}" for event in self.events[-12:])
+        return (
+            f"socket closed with {self.close_code}, {len(self.watcher.pictures)} pictures, "
+            f"{len(self.watcher.sounds)} packets of sound, {speech} of speech; last events: {events}"
+        )
 
     async def speak(self, pcm16k: bytes, *, over: str = "rtc") -> float:
         """Say this into the microphone, in real time; returns when it began.
@@ -342,6 +352,12 @@ class LiveClient:
         if self._own_http and self.http is not None:
             await self.http.aclose()
             self.http = None
+
+
+def _brief(data: dict[str, Any]) -> str:
+    """The fields of an event that say most, cut short."""
+    known = ("code", "detail", "status", "phase", "turn", "reason", "text")
+    return " ".join(f"{name}={str(data[name])[:60]}" for name in known if name in data)
 
 
 def opus_encoder() -> Any:
