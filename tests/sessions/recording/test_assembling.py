@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from generation.avatars import services as avatars
+from generation.avatars.models import Avatar
 from project.webhooks import services as webhooks
 from project.webhooks.models import Delivery
 from rtc.frames import SAMPLES_PER_FRAME
@@ -404,3 +406,23 @@ def test_objects_without_a_session_are_collected(alice, avatar, objects, broker)
 
     assert upkeep.collect_orphans() == 1
     assert any(session.pk in key for key in objects.objects)
+
+
+def test_the_loop_that_a_recording_needs_is_kept_until_it_is_joined(alice, avatar, objects, broker):
+    """The avatar was prepared anew while somebody talked with it."""
+    session, fence = begun(alice, avatar, objects)
+    old = keys.avatar_file(avatar.pk, 1, "idle.mp4")
+    objects.put_bytes(old, objects.objects["idle.mp4"], "video/mp4")
+    Session.objects.update(idle_key=old)
+    new = keys.avatar_file(avatar.pk, 2, "bundle.bin")
+    Avatar.objects.update(version=2, bundle_key=new, updated_at=timezone.now() - timedelta(days=1))
+
+    avatars.collect_old_versions()
+    assert old in objects.objects
+    recorded(objects, session, fence, lambda host: host.show(10))
+    recording = ended(session)
+    avatars.collect_old_versions()
+    assembling.assemble_recording(recording.pk)
+    assert len(shown(film(objects, recording))) == 10
+    avatars.collect_old_versions()
+    assert old not in objects.objects
