@@ -33,7 +33,8 @@ async function begin() {
     learn(await information(ticket.token));
   } catch (problem) {
     if (problem.code) return finish(problem.code === "session_ended" ? "ended" : "failed", problem.code);
-    // Without it the session itself tells the same, a little later.
+    // Nobody joins without having read what is recorded.
+    if (!ticket.agreed) return finish("failed", "unreachable");
   }
   if (facts.status === "ended") return finish("ended", facts.end_reason ?? "session_ended");
   if (ticket.go || ticket.joined) return join(ticket, ticket.typing !== true);

@@ -27,7 +27,10 @@ const STYLE = `
 .caption { position: absolute; left: 50%; bottom: .75rem; transform: translateX(-50%); width: max-content; max-width: 92%; padding: .25rem .75rem; border-radius: .5rem; background: rgb(10 14 12 / 82%); color: #fff; text-align: center; text-wrap: balance; overflow-wrap: anywhere; }
 .caption:empty { display: none; }
 .cover { position: absolute; inset: 0; display: flex; flex-direction: column; justify-content: flex-end; gap: .625rem; padding: 1rem; background: linear-gradient(transparent 20%, rgb(10 14 12 / 82%)); color: #fff; }
+.cover p:not(:empty) { padding: .5rem .75rem; border-radius: .5rem; background: rgb(10 14 12 / 78%); font-size: .9375rem; }
 .row { display: flex; gap: .5rem; padding: .625rem; border-top: 1px solid var(--line); }
+.row + .row { padding-top: 0; border-top: 0; }
+.row > button:not(.main) { flex: 1; }
 .note { padding: .5rem .75rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .875rem; }
 button, input { font: inherit; min-height: 2.75rem; border-radius: .625rem; }
 button { padding: 0 .875rem; border: 1px solid var(--line); background: transparent; color: inherit; font-weight: 560; cursor: pointer; }
@@ -140,8 +143,9 @@ export class ParleyAvatar extends HTMLElement {
     return true;
   }
 
-  #learn({ avatar, language }) {
-    const { picture, frame, video, caption } = this.#parts;
+  #learn({ avatar, language, record }) {
+    const { picture, frame, video, caption, badge } = this.#parts;
+    badge.textContent = record ? "AI · Recorded" : "AI";
     if (avatar?.width) frame.style.setProperty("--ratio", String(avatar.width / avatar.height));
     if (avatar?.preview_url && !this.hasAttribute("poster")) {
       picture.src = avatar.preview_url;
@@ -257,7 +261,7 @@ export class ParleyAvatar extends HTMLElement {
     const bar = make("div", { hidden: true }, form, make("div", { className: "row" }, mute, stop, end));
     const frame = make("section", { className: "frame", part: "frame", "aria-label": "Conversation with an avatar" }, stage, note, bar);
     video.addEventListener("playing", () => (picture.hidden = true));
-    return { frame, stage, picture, video, state, caption, told, begin, cover, sound, note, mute, stop, end, input, send, form, bar };
+    return { frame, stage, picture, video, badge, state, caption, told, begin, cover, sound, note, mute, stop, end, input, send, form, bar };
   }
 }
 

@@ -255,6 +255,18 @@ def test_a_wrong_link_is_told_before_anything_is_joined(fake, lobby) -> None:
     assert fake.joins == []
 
 
+def test_nobody_joins_while_it_is_unknown_what_is_recorded(fake, tab) -> None:
+    made = tab()
+    made.page.route("**/info", lambda route: route.abort())
+    made.page.goto(f"{fake.url}/live/{SESSION}#{TOKEN}")
+    made.page.get_by_text("The service cannot be reached").wait_for()
+    assert not made.page.locator("#join").is_visible()
+    made.page.unroute("**/info")
+    made.page.get_by_role("button", name="Try again").click()
+    made.page.get_by_text(CONSENT).wait_for()
+    assert fake.joins == []
+
+
 def test_troubles_of_the_service_are_told_in_words(fake, call) -> None:
     page = call().page
     fake.emit(type="error", code="storage_unavailable", detail="S3 is away")
