@@ -18,7 +18,7 @@ from rtc.peer import Peer
 from rtc.playout import Playout
 from tests.rtc.cast import Told as PlayoutTold
 from tests.support.live_client import LiveClient
-from tests.support.lossy import LossyPath
+from tests.support.lossy import Line, LossyPath
 from tests.support.rtc import idle_units, opus_packets
 
 THINKING_SECONDS = 0.3
@@ -180,6 +180,16 @@ async def test_it_may_go_through_a_bad_network() -> None:
         before = len(client.watcher.pictures)
         await asyncio.sleep(0.3)
         assert len(client.watcher.pictures) <= before + 1
+
+
+async def test_lost_packets_are_asked_for_and_their_pictures_are_seen() -> None:
+    down = Line(loss=lambda number: number > 100 and number % 20 == 0, delay_ms=50)
+    async with LossyPath(down, Line(delay_ms=50)) as path, talking(path, decode=True) as (client, _):
+        await client.until(lambda: len(client.watcher.pictures) > 100)
+        assert client.peer is not None
+        assert client.peer.repaired > 2
+        assert client.watcher.incomplete <= 1
+        assert client.watcher.undecodable == 0
 
 
 async def test_what_did_not_come_is_told_with_what_came() -> None:

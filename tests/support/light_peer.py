@@ -6,6 +6,7 @@ built on the transport of rtc/, so whoever must not trust that uses an aiortc cl
 
 import asyncio
 import contextlib
+import math
 import random
 import struct
 import time
@@ -28,6 +29,9 @@ MID, SEND_TIME = 4, 2
 Kind = Literal["audio", "video", "rtx"]
 KINDS: dict[int, Kind] = {AUDIO: "audio", VIDEO: "video", RTX: "rtx"}
 REPORT_SECONDS = 1.0
+MOST_MISSING = 64
+ASKED_TIMES = 5  # in all
+ASK_SECONDS = 0.15
 TAG_BYTES = 16  # what AES-GCM adds
 IDR, SPS = 5, 7
 
@@ -46,6 +50,7 @@ class Arrival:
     marker: bool
     payload: bytes
     size: int
+    repaired: bool = False  # lost at first, and sent again
 
     @property
     def keyframe(self) -> bool:
@@ -108,6 +113,44 @@ class Received:
         )
 
 
+class Missing:
+    """The video packets that did not come, and when to ask for them (again)."""
+
+    def __init__(self) -> None:
+        self._highest: int | None = None
+        self._asked: dict[int, tuple[int, float]] = {}  # how often, and when next
+
+    def came(self, sequence: int, at: float) -> None:
+        self._asked.pop(sequence, None)
+        if self._highest is None:
+            self._highest = sequence
+        step = (sequence - self._highest) & 0xFFFF
+        if step < 0x8000:
+            for lost in range(1, min(step, MOST_MISSING)):
+                self._asked[(sequence - lost) & 0xFFFF] = (0, at)
+            self._highest = sequence
+        while len(self._asked) > MOST_MISSING:
+            del self._asked[next(iter(self._asked))]
+
+    def to_ask(self, at: float) -> list[int]:
+        """What to ask for now: at once, and a few times more."""
+        due = [(lost, often) for lost, (often, when) in self._asked.items() if when <= at]
+        for lost, often in due:
+            if often + 1 >= ASKED_TIMES:
+                del self._asked[lost]
+            else:
+                self._asked[lost] = (often + 1, at + ASK_SECONDS)
+        return [lost for lost, _ in due]
+
+    def expect(self, sequence: int) -> None:
+        """Somebody asks for this one of his own accord."""
+        self._asked.setdefault(sequence, (ASKED_TIMES - 2, math.inf))
+
+    def repaired(self, sequence: int) -> bool:
+        """Whether this packet was missing until now."""
+        return self._asked.pop(sequence, None) is not None
+
+
 @dataclass
 class LightPeer:
     """`offer()`, then `accept(answer)`; `on_packet` sees each packet as it comes.
@@ -128,7 +171,8 @@ class LightPeer:
         self.transport = _Transport(self.connection, self)
         self.connected_at = 0.0
         self.ssrc = new_ssrc()
-        self.keyframes = 0
+        self.repaired = 0
+        self._missing = Missing()
         self._mic_sequence = random.randrange(2**15)
         self._mic_time = random.randrange(2**31)
         self._reports: asyncio.Task[None] | None = None
@@ -196,7 +240,7 @@ class LightPeer:
         """Take an encrypted packet whose payload nobody needs; False when it has to be decrypted."""
         kind = KINDS.get(packet[1] & 0x7F)
         size = len(packet) - payload_start(packet) - TAG_BYTES
-        if kind is None or self.needs(kind, size):
+        if kind in (None, "rtx") or self.needs(kind, size):
             return False
         self._took(packet, b"", size)
         return True
@@ -214,8 +258,30 @@ class LightPeer:
         stream = self.streams[kind]
         stream.ssrc = ssrc
         stream.add(at, sequence, timestamp, size + 12)
+        arrival = Arrival(at, kind, sequence, timestamp, bool(second & 0x80), payload, size)
+        if kind == "rtx":
+            self._repair(arrival)
+            return
+        if kind == "video":
+            self._missing.came(sequence, at)
+            for lost in self._missing.to_ask(at):
+                self.ask_again(lost)
         if self.on_packet is not None:
-            self.on_packet(Arrival(at, kind, sequence, timestamp, bool(second & 0x80), payload, size))
+            self.on_packet(arrival)
+
+    def _repair(self, again: Arrival) -> None:
+        """Take a packet that was sent again (RFC 4588) for the one that was lost."""
+        original = int.from_bytes(again.payload[:2], "big")
+        if len(again.payload) < 3 or not self._missing.repaired(original):
+            return
+        self.repaired += 1
+        if self.on_packet is not None:
+            payload = again.payload[2:]
+            self.on_packet(
+                Arrival(
+                    again.at, "video", original, again.timestamp, again.marker, payload, len(payload), True
+                )
+            )
 
     def rtcp_received(self, packet: bytes) -> None:
         if len(packet) >= 28 and packet[1] == 200:
@@ -247,6 +313,7 @@ class LightPeer:
 
     def ask_again(self, sequence: int) -> None:
         """Report a lost video packet (NACK)."""
+        self._missing.expect(sequence & 0xFFFF)
         body = struct.pack("!IIHH", self.ssrc, self.streams["video"].ssrc, sequence & 0xFFFF, 0)
         self.transport.send_control(_rtcp(205, 1, body))
 

@@ -24,6 +24,7 @@ from workers.adapters.avatar.mock.card import UnreadableCardError, read_card
 PACKET_SECONDS = 0.020
 AUDIBLE_DB = -50.0
 SILENT_BYTES = 3  # a packet of comfort sound; speech, even its pauses, takes more
+REPAIR_SECONDS = 0.4  # how long a picture may wait for a packet that is sent again
 FREEZE_SECONDS = 0.150  # longer than usual by this much is a freeze (as browsers count)
 
 
@@ -49,7 +50,7 @@ class Sound:
 
 @dataclass(slots=True)
 class Picture:
-    """One complete picture: when its last packet came and its RTP time; decoded where that was asked for."""
+    """One complete picture: when it was complete and its RTP time; decoded where that was asked for."""
 
     at: float
     timestamp: int
@@ -87,6 +88,7 @@ class Watcher:
     def __post_init__(self) -> None:
         self._opus: Decoder = decoder()
         self._h264: Any = av.CodecContext.create("h264", "r") if self.decode else None
+        self._waiting: dict[int, Arrival] = {}
         self._parts: list[Arrival] = []
         self._next_video: int | None = None
         self._whole = True
@@ -101,10 +103,8 @@ class Watcher:
     def __call__(self, packet: Arrival) -> None:
         if packet.kind == "audio":
             self._hear(packet)
-        elif packet.kind == "video":
-            self._see(packet)
         else:
-            self._repair(packet)
+            self._see(packet)
 
     # --- Sound --------------------------------------------------------------------------------
 
@@ -146,16 +146,28 @@ class Watcher:
     # --- Pictures -----------------------------------------------------------------------------
 
     def _see(self, packet: Arrival) -> None:
-        if self._next_video is not None and packet.sequence != self._next_video:
+        """Put packets in order, waiting a little for those that are sent again."""
+        if self._next_video is None:
+            self._next_video = packet.sequence
+        ahead = (packet.sequence - self._next_video) & 0xFFFF
+        if ahead >= 0x8000:
+            return  # it was given up before it came
+        self._waiting[packet.sequence] = packet
+        if ahead and packet.at - min(each.at for each in self._waiting.values()) > REPAIR_SECONDS:
+            self._next_video = min(self._waiting, key=lambda each: (each - packet.sequence + 0x8000) & 0xFFFF)
             self._whole = False
-        self._next_video = (packet.sequence + 1) & 0xFFFF
+        while (following := self._waiting.pop(self._next_video, None)) is not None:
+            self._next_video = (self._next_video + 1) & 0xFFFF
+            self._add(following, packet.at)
+
+    def _add(self, packet: Arrival, now: float) -> None:
         if self._parts and self._parts[0].timestamp != packet.timestamp:
-            self._finish()
+            self._finish(now)
         self._parts.append(packet)
         if packet.marker:
-            self._finish()
+            self._finish(now)
 
-    def _finish(self) -> None:
+    def _finish(self, now: float) -> None:
         parts, whole = self._parts, self._whole
         self._parts, self._whole = [], True
         if not whole or not parts[-1].marker:
@@ -163,7 +175,7 @@ class Watcher:
             self._decodable = False
             return
         size = sum(part.size for part in parts)
-        picture = Picture(parts[-1].at, parts[0].timestamp, parts[0].keyframe, size)
+        picture = Picture(now, parts[0].timestamp, parts[0].keyframe, size)
         self._decodable = self._decodable or picture.keyframe
         self.pictures.append(picture)
         if self._h264 is not None:
@@ -183,9 +195,6 @@ class Watcher:
             self.first_picture_at = time.monotonic()
         if frames and self.read_cards:
             _read_card(picture, frames[0])
-
-    def _repair(self, packet: Arrival) -> None:
-        """A retransmission: counted by the peer; a picture that lacked it is already given up."""
 
     def video(self, since: float = 0.0, until: float = math.inf, *, lost: int = 0) -> VideoFigures:
         """Judge the pictures that came in a span."""
