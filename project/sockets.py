@@ -16,7 +16,7 @@ MAX_MESSAGE_BYTES = 256 * 1024
 
 
 def bound_sockets() -> None:
-    """Make daphne drop a socket that sends more than `MAX_MESSAGE_BYTES` in one message, before keeping it."""
+    """Make daphne drop a socket that sends a message over `MAX_MESSAGE_BYTES`, before keeping it."""
     ws_protocol.WebSocketFactory.setProtocolOptions = _bounded_options
 
 

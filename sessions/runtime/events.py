@@ -44,18 +44,15 @@ class EventLog:
         return told
 
     def reach(self, seq: int) -> None:
-        """A client has seen this number: the last host told it, and died before it was mirrored."""
+        """Go on after a number that a client has seen: no number may come twice.
+
+        One later than ours comes from a host that died before it was mirrored.
+        """
         if self.seq < seq <= self.seq + LOST_MIRROR_GAP:
             self.seq = seq
 
     def since(self, seq: int) -> list[Event]:
-        """Return what is still kept of everything after `seq`, oldest first.
-
-        Who has seen a later number than ours heard it from a host that died before it was mirrored:
-        no number may come twice, so we go on after theirs.
-        """
-        if self.seq < seq <= self.seq + LOST_MIRROR_GAP:
-            self.seq = seq
+        """Return what is still kept of everything after `seq`, oldest first."""
         return [event for event in self._kept if event["seq"] > seq]
 
 

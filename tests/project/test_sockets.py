@@ -32,7 +32,7 @@ class Transport(FileDescriptor):
     """Twisted's own, to a client that never reads."""
 
     def __init__(self) -> None:
-        super().__init__(reactor=NoReactor())
+        super().__init__(reactor=NoReactor())  # type: ignore[arg-type]
         self.connected = 1
 
 

@@ -1,4 +1,4 @@
-"""Customers of live sessions who choose which web process they talk to, and what that process says of itself."""
+"""Customers of live sessions who choose their web process, and what that process says of itself."""
 
 import asyncio
 import re

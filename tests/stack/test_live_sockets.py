@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from sessions.runtime.memory import EVERY_SECONDS
 from tests.stack.live import FILES, MEMORY, SESSIONS, TASKS, Customer, customer, figures
 from tests.support.stack import EmbeddedStack
 
@@ -42,9 +43,10 @@ async def test_strangers_hear_why_and_disturb_nobody(stack: EmbeddedStack, avata
             told, closed = await answers(await client.open(query=query, origin=origin))
             assert ([event["code"] for event in told], closed) == ([code], close)
         assert client.close_code is None
+        assert client.peer is not None
         before = client.peer.streams["video"].frames
         await asyncio.sleep(1)
-        assert client.peer.streams["video"].frames - before >= 20
+        assert client.peer.streams["video"].frames - before >= 15
         await client.send("session.end")
         await client.event("session.ended")
         told, closed = await answers(await client.open())
@@ -124,13 +126,14 @@ async def test_two_hundred_reloads_leave_nothing_behind(stack: EmbeddedStack, av
                 await reload(client)
 
     await cycles(40)  # what is loaded and kept on purpose is there by then
-    await asyncio.sleep(5)
+    await asyncio.sleep(EVERY_SECONDS + 2)  # freed memory was given back
     before = await asyncio.to_thread(figures, stack, "web1")
     await cycles(CYCLES - 40)
+    await asyncio.sleep(EVERY_SECONDS + 2)
     after = await settled(stack, before[TASKS])
     assert after[SESSIONS] == 0
     assert after[TASKS] <= before[TASKS]
     assert after[FILES] <= before[FILES] + 2
     grown = (after[MEMORY] - before[MEMORY]) / MEGABYTE
     print(f"{CYCLES} reloads: {grown:.1f} MB more after the first 40")
-    assert grown < 24
+    assert grown < 15

@@ -8,8 +8,9 @@ from typing import Any
 import redis.asyncio
 from django.db import OperationalError
 
+from sessions import services
 from sessions.models import Turn
-from sessions.runtime import registry, watch
+from sessions.runtime import watch
 from sessions.runtime.broker import Broker
 from sessions.runtime.events import EventLog
 from sessions.runtime.scribe import Scribe
@@ -114,7 +115,7 @@ async def test_a_database_that_is_away_costs_time_and_nothing_else(
     world: Any, begin: Any, monkeypatch: Any
 ) -> None:
     away = True
-    real = registry.services.turn_save
+    real = services.turn_save
 
     def turn_save(*args: Any, **fields: Any) -> bool:
         if away:
@@ -177,7 +178,7 @@ async def test_messages_between_processes_arrive_in_order_and_an_unread_inbox_is
     reader.start()
     await until(lambda: len(got) >= 2000)
     async with redis.asyncio.Redis.from_url(valkey) as client:
-        assert await client.llen("live:inbox:nobody") == 2000  # type: ignore[misc]
+        assert await client.llen("live:inbox:nobody") == 2000
         assert 0 < await client.ttl("live:inbox:nobody") <= 60
     assert got == [b"%d" % number for number in range(1000, 3000)]
     await reader.close()
