@@ -8,7 +8,7 @@
         await client.event("speech.ended", since=begun)
         print(client.first_sound_ms(begun), client.watcher.video())
 
-It decodes pictures only with `decode=True` (one client: 4% of a core; without: 0.3%), so that many
+It decodes pictures only with `decode=True` (one client: 3% of a core; without: 0.4%), so that many
 of them can put a service under load from one process. Times are monotonic seconds.
 """
 
