@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from sessions.pipeline.track import FRAME_MS, Spoken
 if TYPE_CHECKING:
     from workers.speech.voices import Voice
 
+DELTA_SECONDS = 0.08
+"""Text is told no more often than this: a model writes a hundred pieces a second."""
 _UNSPACED = ("ja", "zh", "th")
 
 
@@ -33,6 +36,8 @@ class Account:
     playing: list[Playing] = field(default_factory=list)
     end_ms: int = 0
     _rows: list[dict[str, Any]] = field(default_factory=list)
+    _untold: str = ""
+    _timer: asyncio.TimerHandle | None = None
 
     @property
     def space(self) -> str:
@@ -58,13 +63,26 @@ class Account:
         if self.over:  # the stage that wrote it is cancelled, and not yet aware of it
             return
         self.text += text
-        self._emit("reply.delta", text=text)
+        self._untold += text
+        if self._timer is None:
+            self.tell_text()
+
+    def tell_text(self) -> None:
+        """Tell what was written and not told yet; more of it is told a little later."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._untold:
+            text, self._untold = self._untold, ""
+            self._emit("reply.delta", text=text)
+            self._timer = asyncio.get_running_loop().call_later(DELTA_SECONDS, self.tell_text)
 
     def fail(self, fault: Fault) -> None:
         """Tell what went wrong; the session goes on."""
         if self.over:
             return
         self.failed = True
+        self.tell_text()
         self._emit("error", code=fault.code, detail=fault.detail)
 
     def began(self, spoken: Spoken, frame: int) -> Playing:
@@ -103,6 +121,9 @@ class Account:
 
     def close(self) -> None:
         """Tell that nothing more is heard, and what it took."""
+        self.tell_text()
+        if self._timer is not None:
+            self._timer.cancel()
         self.over = True
         if self.playing:
             self._emit("speech.ended", interrupted=self.interrupted, heard_text=self.heard_text)

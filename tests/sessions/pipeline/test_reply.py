@@ -41,6 +41,21 @@ async def test_an_answer_is_spoken_and_told_about():
 
 
 @in_virtual_time
+async def test_text_is_told_soon_but_not_word_by_word():
+    async with room(answers=[tokens(LONG, each=0.01)]) as talk:
+        await talk.conversation.ask(text="Tell me.")
+        await talk.until("speech.started")
+        assert talk.when("reply.delta") == pytest.approx(1000.15)
+        await talk.until("reply.utterance", 3)
+        assert "".join(event["text"] for event in talk.of("reply.delta")) == LONG
+        assert len(talk.of("reply.delta")) <= len(LONG.split()) / 6
+        told = [
+            t for e, t in zip(talk.stage.events, talk.stage.times, strict=True) if e["type"] == "reply.delta"
+        ]
+        assert min(b - a for a, b in itertools.pairwise(told)) >= 0.0799
+
+
+@in_virtual_time
 async def test_the_first_segment_comes_as_soon_as_its_parts_can():
     async with room(answers=[tokens(ANSWER)]) as talk:
         await talk.conversation.ask(text="When are you open?")
