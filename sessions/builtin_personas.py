@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 
 from sessions.models import Persona
+from sessions.personas import DEFAULT
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs" / "personas"
 TEXTS = ("name", "description", "language", "system_prompt", "greeting", "knowledge", "apology", "voice")
@@ -26,6 +27,8 @@ def load(folder: Path = FOLDER) -> list[tuple[str, str]]:
     """Bring the table in step; return (slug, what happened) for each. Safe to run at any start."""
     wanted = set(settings.BUILTIN_PERSONAS)
     chosen = [one for one in read(folder) if "all" in wanted or one["slug"] in wanted]
+    # Newest first is the catalogue's order, so whoever answers by default is made last.
+    chosen.sort(key=lambda one: one["slug"] == DEFAULT)
     return [(one["slug"], _load(one)) for one in chosen]
 
 

@@ -40,6 +40,7 @@ def test_the_list_shows_ones_own_and_everybodys(make, client, stranger) -> None:
     make()
     assert client.get(PATH).json()["results"][0]["name"] == "Shop assistant"
     assert len(client.get(PATH).json()["results"]) == 4
+    assert stranger.get(PATH).json()["results"][0]["slug"] == "support"
     assert len(stranger.get(PATH).json()["results"]) == 3
     assert [one["slug"] for one in client.get(f"{PATH}?search=tutor").json()["results"]] == ["tutor"]
 
