@@ -69,8 +69,6 @@ class Profile:
     stateless: bool
     live_queue: str = ""
     live_slots: int = 1
-    live_first_frames: int = 5
-    live_fragment_frames: int = 25
     fps: int = FPS
     sample_rate: int = SAMPLE_RATE
     lookback_samples: int = 0
