@@ -25,7 +25,7 @@ def test_a_changed_file_is_taken_over_but_not_over_what_staff_changed(builtin, t
     (tmp_path / "a.yaml").write_text("slug: support\nname: Newer\n")
     (tmp_path / "b.yaml").write_text("slug: tutor\nname: Newer\n")
     personas.persona_update(Persona.objects.get(slug="tutor"), {"name": "Our own"})
-    assert builtin_personas.load(tmp_path) == [("support", "updated"), ("tutor", "left as it is")]
+    assert dict(builtin_personas.load(tmp_path)) == {"support": "updated", "tutor": "left as it is"}
     assert Persona.objects.get(slug="support").name == "Newer"
     assert Persona.objects.get(slug="tutor").name == "Our own"
 
