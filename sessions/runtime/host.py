@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from project.errors import Conflict, NotAllowed, ParleyError
+from project.errors import Conflict, LimitReached, NotAllowed, ParleyError
 from rtc.errors import PeerError
 from rtc.frames import IdleLoop
 from sessions.hosting import Standing
@@ -21,6 +21,7 @@ from sessions.pipeline.ports import Phase
 from sessions.runtime.events import Event, EventLog
 from sessions.runtime.links import GOING_AWAY, NORMAL, REPLACED, Link, Socket
 from sessions.runtime.media import Media, MediaListener
+from sessions.runtime.messages import Allowance
 from sessions.runtime.metrics import COUNTERS
 from sessions.runtime.stage import LiveStage, Recorder
 from sessions.runtime.timers import Timers
@@ -29,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 Payload = dict[str, Any]
 INBOX = 64
+OFFERS_A_SECOND, OFFERS_AT_ONCE = 0.5, 10
 RECORDER_SECONDS = 1.5
 # What shows that somebody is there, or is being spoken to.
 _ACTIVITY = frozenset({"transcript.partial", "transcript.final", "speech.started", "speech.ended"})
@@ -90,6 +92,8 @@ class LiveSession(MediaListener):
         self._tasks: set[asyncio.Task[None]] = set()
         self._inbox: asyncio.Queue[tuple[str, Payload]] = asyncio.Queue(INBOX)
         self._begun = False
+        # Each offer opens sockets and a handshake, far more than any other message.
+        self._offers = Allowance(OFFERS_A_SECOND, OFFERS_AT_ONCE, time.monotonic())
         self._binary_audio = False
         self._handlers: dict[str, Callable[[Payload], Awaitable[Any]]] = {
             "rtc.candidate": self._candidate,
@@ -268,6 +272,8 @@ class LiveSession(MediaListener):
         await self._heard(self._answer, payload)
 
     async def _answer(self, payload: Payload) -> None:
+        if not self._offers.take(1, self.parts.now()):
+            raise LimitReached("Offers come too fast.", code="too_many_offers")
         sdp = await self.parts.media.answer(payload["sdp"])
         if sdp is not None:
             name = {} if payload.get("id") is None else {"id": payload["id"]}

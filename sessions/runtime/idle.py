@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 
+from project.errors import Unavailable
 from rtc.frames import IdleLoop
 from rtc.packets import MediaMalformed, access_units
 from storage import keys
-from storage.errors import StorageError
 from storage.s3 import store
 
 KEPT = 16  # about 1 MB each
 LIMIT_BYTES = 64 * 1024 * 1024
+READ_SECONDS = 5.0
 
 
 class IdleLoops:
@@ -21,15 +22,18 @@ class IdleLoops:
         self._loops: OrderedDict[str, asyncio.Task[IdleLoop]] = OrderedDict()
 
     async def get(self, key: str) -> IdleLoop:
-        """Raises StorageError or MediaMalformed; a loop that could not be read is tried again."""
+        """Raises Unavailable or MediaMalformed; a loop that could not be read is tried again."""
         task = self._loops.get(key)
         if task is None:
             task = asyncio.create_task(asyncio.to_thread(_read, key), name=f"idle loop {key}")
             self._loops[key] = task
+        done, _ = await asyncio.wait({task}, timeout=READ_SECONDS)
+        if not done:  # it goes on, for whoever asks next
+            raise Unavailable("The storage does not answer.", code="storage_unavailable")
         try:
-            loop = await asyncio.shield(task)
+            loop = task.result()
         except Exception:
-            if self._loops.get(key) is task and task.done():
+            if self._loops.get(key) is task:
                 del self._loops[key]
             raise
         self._keep(key)
@@ -38,7 +42,7 @@ class IdleLoops:
     async def rendition(self, key: str, low: bool) -> IdleLoop:
         """The loop, or the lighter one beside it; avatars of earlier versions have none."""
         if low:
-            with contextlib.suppress(StorageError, MediaMalformed):
+            with contextlib.suppress(Unavailable, MediaMalformed):
                 return await self.get(keys.idle_low(key))
         return await self.get(key)
 

@@ -88,10 +88,10 @@ class Registry(Office):
         async with self._starting:
             if self._started:
                 return
+            language_model()  # making its client takes a moment, which no talk shall wait for
             self._started = True
             self.broker.start()
             self.scribe.start()
-            language_model()  # making its client takes a moment, which no talk shall wait for
             await self.client.start()
             commands.serve(self)
             self._spawn(self._tick(), "live clock")

@@ -131,6 +131,15 @@ class Client:
         await self.peer.accept(answer["sdp"])
         await self.event("session.state", connected=True)
 
+    async def sees(self, frames: int) -> None:
+        """Wait until so many more pictures have come."""
+        assert self.peer is not None
+        video = self.peer.streams["video"]
+        wanted = video.frames + frames
+        async with asyncio.timeout(SECONDS):
+            while video.frames < wanted:
+                await asyncio.sleep(0.01)
+
     async def leave(self) -> None:
         if self.peer is not None:
             await self.peer.close()

@@ -139,3 +139,12 @@ async def test_a_client_that_does_not_read_is_let_go(world: Any, begin: Any, mon
     await client.say("ping")
     assert await client.closed() == 4508
     assert created.session.pk in world.front.sessions
+
+
+async def test_offers_are_not_made_faster_than_a_client_can_connect(world: Any, begin: Any) -> None:
+    client = await world.join(await begin())
+    for _ in range(15):
+        await client.say("rtc.offer", sdp="v=0\r\n")
+    await client.event("error", code="too_many_offers")
+    refused = [event["code"] for event in client.events if event["type"] == "error"]
+    assert refused.count("sdp_without_video") == 10
