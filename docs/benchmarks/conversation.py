@@ -87,9 +87,9 @@ def _setup(url: str) -> Setup:
     )
 
 
-async def _told(stage: Stage, kind: str) -> None:
+async def _told(stage: Stage, kind: str, every: float = 0.02) -> None:
     while not any(event["type"] == kind for event in stage.events):  # noqa: ASYNC110 - nobody calls back
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every)
 
 
 async def _turn(talk: Conversation, stage: Stage, cpu: CpuMarks) -> dict[str, Any]:
@@ -111,7 +111,7 @@ async def _whole(talk: Conversation, stage: Stage) -> float:
     frames = len(stage.recorded)
     begun = time.thread_time()
     await talk.ask(text="When are you open?")
-    await _told(stage, "metrics")
+    await _told(stage, "metrics", every=0.5)
     seconds = sum(len(pcm) for _, pcm, _ in stage.recorded[frames:]) / 96_000
     return (time.thread_time() - begun) / seconds * 100
 
