@@ -75,7 +75,15 @@ class Line {
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("token", this.token);
     url.searchParams.set("since", String(this.seq));
-    const socket = new WebSocket(url);
+    let socket;
+    try {
+      socket = new WebSocket(url);
+    } catch {
+      // A page over https may not open a socket without it: in vain, however often it is tried.
+      this.#closed = true;
+      this.handlers.refused(0, "unreachable");
+      return;
+    }
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     socket.onopen = () => this.#opened();
