@@ -24,7 +24,9 @@ class PlayedWorker:
         taken = await self.broker.brpop([f"celery:{QUEUE}"], timeout=seconds)
         assert taken is not None, "nobody asked"
         request = wire.load_request(json.loads(json.loads(taken[1])["body"])[0][0])
-        return wire.with_sound(request, await self.broker.get(request.sound_key))
+        sound = await self.broker.get(request.sound_key)
+        assert isinstance(sound, bytes), "its sound is not there"
+        return wire.with_sound(request, sound)
 
     async def answer(self, request: RenderRequest, data: bytes = b"mp4", **changes: Any) -> None:
         known = {name: getattr(request, name) for name in ("session", "incarnation", "epoch", "number")}

@@ -11,9 +11,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
-from uuid import uuid4
+from dataclasses import replace
+from typing import Any, TypeVar, Unpack
 
 import redis.asyncio as aioredis
 from django.conf import settings
@@ -22,18 +21,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - not the builtin one
 
 from workers import dispatch, profiles
-from workers.adapters.avatar.base import Phone
 from workers.live import wire
 from workers.live.errors import RenderCancelled, RenderFailed, RenderUnavailable
 from workers.live.pace import Pace
+from workers.live.pending import Pending, Requester, fail, raise_if_over, unless_over
 from workers.live.replies import Replies
 from workers.live.slots import LEASE_MS, Slots, weight_of
-from workers.live.wire import RenderReply, RenderRequest
-from workers.rendering.encode import CRF
+from workers.live.wire import Fields, RenderReply, RenderRequest
 
 __all__ = ["RenderCancelled", "RenderClient", "RenderFailed", "RenderUnavailable"]
 
-IN_FLIGHT = 2  # requests of one session: look-ahead of one must not starve another
 ATTEMPTS = 5  # long enough that a worker that died alone is back
 PATIENCE_SECONDS = 30.0  # how long a request waits for a broker that is away
 CONNECT_SECONDS = 1.0
@@ -50,31 +47,6 @@ _log = logging.getLogger(__name__)
 Key = tuple[str, int, int]
 T = TypeVar("T")
 _FAILURES = (RedisError, OSError, TimeoutError)
-
-
-@dataclass(slots=True, eq=False)
-class _Session:
-    """What is kept of one session; `incarnation` sets its numbers apart from those of another host."""
-
-    id: str
-    incarnation: str = field(default_factory=lambda: uuid4().hex[:12])
-    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
-    over: int = -1  # this epoch and all before it
-    queue: str = ""
-    slot_taken: float = float("-inf")  # monotonic
-    position: int = 0
-    leaving: asyncio.Task[None] | None = None
-
-    @property
-    def member(self) -> str:
-        return f"{self.id}:{self.incarnation}"
-
-
-@dataclass(slots=True, eq=False)
-class _Pending:
-    session: _Session
-    request: RenderRequest
-    answer: asyncio.Future[RenderReply]
 
 
 class RenderClient:
@@ -96,8 +68,8 @@ class RenderClient:
         self._patience = patience_seconds
         self._slot_seconds = settings.LIVE_SLOT_TIMEOUT_SECONDS if slot_seconds is None else slot_seconds
         self._pace = Pace()
-        self._sessions: dict[str, _Session] = {}
-        self._pending: dict[Key, _Pending] = {}
+        self._sessions: dict[str, Requester] = {}
+        self._pending: dict[Key, Pending] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._replies = Replies(
             f"{wire.REPLIES}{process_id}", self._url, deliver=self._deliver, on_reachable=on_reachable
@@ -118,7 +90,7 @@ class RenderClient:
     async def close(self) -> None:
         """Stop; whoever still waits gets `RenderUnavailable`."""
         for pending in self._pending.values():
-            _fail(pending, RenderUnavailable("this process stops"))
+            fail(pending, RenderUnavailable("this process stops"))
         for session in list(self._sessions):
             self.forget(session)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -135,26 +107,7 @@ class RenderClient:
         kept = self._sessions.get(session)
         return 0 if kept is None else kept.position
 
-    async def render(
-        self,
-        *,
-        session: str,
-        epoch: int,
-        number: int,
-        model: str,
-        bundle_key: str,
-        bundle_sha256: str,
-        width: int,
-        height: int,
-        start_frame: int,
-        frames: int,
-        pcm16k: bytes,
-        lookback: int,
-        lookahead: int,
-        phones: tuple[Phone, ...] = (),
-        crf: float = CRF,
-        background_key: str = "",
-    ) -> RenderReply:
+    async def render(self, *, session: str, **fields: Unpack[Fields]) -> RenderReply:
         """Have one fragment made; see `RenderRequest` for the fields.
 
         A third request of the same session waits for one of the two before it, and the first for a
@@ -164,29 +117,10 @@ class RenderClient:
         """
         kept = self._kept(session)
         request = RenderRequest(
-            session=session,
-            incarnation=kept.incarnation,
-            epoch=epoch,
-            number=number,
-            reply_to=self._replies.key,
-            model=model,
-            bundle_key=bundle_key,
-            bundle_sha256=bundle_sha256,
-            width=width,
-            height=height,
-            start_frame=start_frame,
-            frames=frames,
-            pcm16k=pcm16k,
-            lookback=lookback,
-            lookahead=lookahead,
-            phones=phones,
-            crf=crf,
-            background_key=background_key,
-            published_at=0.0,
-            deadline_at=0.0,
+            session=session, incarnation=kept.incarnation, reply_to=self._replies.key, **fields
         )
         async with kept.gate:
-            if epoch <= kept.over:
+            if request.epoch <= kept.over:
                 raise RenderCancelled("its epoch is over")
             return await self._ask(kept, request)
 
@@ -202,7 +136,7 @@ class RenderClient:
         kept.over = epoch
         for pending in self._pending.values():
             if pending.session is kept and pending.request.epoch <= epoch:
-                _fail(pending, RenderCancelled("its epoch is over"))
+                fail(pending, RenderCancelled("its epoch is over"))
         kept.slot_taken = float("-inf")
         kept.leaving = self._in_background(self._tell_over(kept, epoch))
 
@@ -212,16 +146,16 @@ class RenderClient:
             self.cancel(session, EVERYTHING)
             del self._sessions[session]
 
-    def _kept(self, session: str) -> _Session:
+    def _kept(self, session: str) -> Requester:
         if session not in self._sessions:
-            self._sessions[session] = _Session(session)
+            self._sessions[session] = Requester(session)
         return self._sessions[session]
 
-    async def _ask(self, kept: _Session, request: RenderRequest) -> RenderReply:
+    async def _ask(self, kept: Requester, request: RenderRequest) -> RenderReply:
         key = (request.incarnation, request.epoch, request.number)
         if key in self._pending:
             raise RenderFailed(f"number {request.number} is being rendered already", code="render_twice")
-        pending = _Pending(kept, request, asyncio.get_running_loop().create_future())
+        pending = Pending(kept, request, asyncio.get_running_loop().create_future())
         self._pending[key] = pending
         try:
             await self._hold_slot(pending)
@@ -231,7 +165,7 @@ class RenderClient:
             if not pending.answer.cancel() and not pending.answer.cancelled():
                 pending.answer.exception()  # seen, or asyncio complains that nobody looked
 
-    async def _until_answered(self, pending: _Pending) -> RenderReply:
+    async def _until_answered(self, pending: Pending) -> RenderReply:
         attempt, code = 1, "render_timeout"
         while attempt <= ATTEMPTS:
             began, outages = time.monotonic(), self._replies.outages
@@ -253,7 +187,7 @@ class RenderClient:
             attempt += 1
         raise RenderFailed(f"fragment {pending.request.number} was not rendered", code=code)
 
-    async def _publish(self, pending: _Pending, attempt: int, seconds: float) -> None:
+    async def _publish(self, pending: Pending, attempt: int, seconds: float) -> None:
         """Push the request, as soon as there is a broker. Raises `RenderUnavailable`."""
         queue = profiles.load_profile(pending.request.model).live_queue
 
@@ -268,7 +202,7 @@ class RenderClient:
 
         await self._steadily(pending, push)
 
-    async def _hold_slot(self, pending: _Pending) -> None:
+    async def _hold_slot(self, pending: Pending) -> None:
         """Take a slot, or keep the one we have. Raises `RenderFailed` when none came free in time."""
         kept = pending.session
         kept.queue = profiles.load_profile(pending.request.model).live_queue
@@ -283,11 +217,11 @@ class RenderClient:
                 if time.monotonic() > give_up:
                     raise RenderFailed("no worker has room for this session", code="no_slot")
                 await asyncio.wait((pending.answer,), timeout=SLOT_PAUSE_SECONDS)
-                _raise_if_over(pending)
+                raise_if_over(pending)
         finally:
             kept.position = 0
 
-    async def _took_slot(self, pending: _Pending) -> bool:
+    async def _took_slot(self, pending: Pending) -> bool:
         kept = pending.session
         weight = weight_of(pending.request.width, pending.request.height)
         slot = await self._steadily(pending, lambda: self._slots.take(kept.queue, kept.member, weight=weight))
@@ -296,17 +230,17 @@ class RenderClient:
             kept.slot_taken = time.monotonic()
         return slot.granted
 
-    async def _steadily(self, pending: _Pending, work: Callable[[], Awaitable[T]]) -> T:
+    async def _steadily(self, pending: Pending, work: Callable[[], Awaitable[T]]) -> T:
         """Do something at the broker, as soon as there is one. Raises `RenderUnavailable`."""
         give_up = time.monotonic() + self._patience
         while True:
             try:
-                return await _unless_over(pending, work())
+                return await unless_over(pending, work())
             except _FAILURES as error:
                 self._replies.lost(error)
             await self._until_reachable(pending, give_up)
 
-    async def _until_reachable(self, pending: _Pending, give_up: float) -> None:
+    async def _until_reachable(self, pending: Pending, give_up: float) -> None:
         back: asyncio.Future[Any] = asyncio.ensure_future(self._replies.back())
         try:
             await asyncio.wait(
@@ -316,7 +250,7 @@ class RenderClient:
             )
         finally:
             back.cancel()
-        _raise_if_over(pending)
+        raise_if_over(pending)
         if time.monotonic() >= give_up:
             raise RenderUnavailable("the broker is away")
 
@@ -337,7 +271,7 @@ class RenderClient:
         except _FAILURES as error:
             self._replies.lost(error)
 
-    async def _tell_over(self, kept: _Session, epoch: int) -> None:
+    async def _tell_over(self, kept: Requester, epoch: int) -> None:
         """Tell the workers, and give the slot back."""
         try:
             await self._redis.set(wire.epoch_key(kept.id, kept.incarnation), epoch, ex=EPOCH_SECONDS)
@@ -352,27 +286,3 @@ class RenderClient:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def _unless_over(pending: _Pending, work: Awaitable[T]) -> T:
-    """Await something, but no longer than the request is wanted: a broker that hangs takes seconds."""
-    task = asyncio.ensure_future(work)
-    either: set[asyncio.Future[Any]] = {task, pending.answer}
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            _raise_if_over(pending)
-        return await task
-    finally:
-        task.cancel()
-
-
-def _raise_if_over(pending: _Pending) -> None:
-    """Raise what ended the request; an answer that is there already is taken later."""
-    if pending.answer.done() and pending.answer.exception() is not None:
-        pending.answer.result()
-
-
-def _fail(pending: _Pending, error: Exception) -> None:
-    if not pending.answer.done():
-        pending.answer.set_exception(error)

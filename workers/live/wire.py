@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from workers.adapters.avatar.base import SAMPLES_PER_FRAME, Phone
+from workers.rendering.encode import CRF
 
 REPLIES = "live:replies:"
 EPOCH = "live:epoch:"
@@ -51,10 +52,10 @@ class RenderRequest:
     pcm16k: bytes
     lookback: int
     lookahead: int
-    phones: tuple[Phone, ...]
-    crf: float
-    published_at: float
-    deadline_at: float
+    published_at: float = 0.0
+    deadline_at: float = 0.0
+    phones: tuple[Phone, ...] = ()
+    crf: float = CRF
     attempt: int = 1
     background_key: str = ""
 
@@ -77,6 +78,26 @@ class RenderRequest:
     def epoch_key(self) -> str:
         """Where the last epoch that is over can be read."""
         return epoch_key(self.session, self.incarnation)
+
+
+class Fields(TypedDict):
+    """What whoever wants a fragment says of it: see `RenderRequest`."""
+
+    epoch: int
+    number: int
+    model: str
+    bundle_key: str
+    bundle_sha256: str
+    width: int
+    height: int
+    start_frame: int
+    frames: int
+    pcm16k: bytes
+    lookback: int
+    lookahead: int
+    phones: NotRequired[tuple[Phone, ...]]
+    crf: NotRequired[float]
+    background_key: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
