@@ -70,6 +70,63 @@ async def cost(microphone: bytes, avatar: Sound | None) -> float:
     return 100 * used / SECONDS
 
 
+ONSETS = (("question", 1.6), ("interruption", 2.4), ("question_heart", 3.3), ("question", 4.6))
+LEVELS_DB = (6, 12, 20)
+
+
+def places() -> list[dict[str, float]]:
+    """Rooms with the avatar's voice coming back: its delay, its level, its band, reverberation."""
+    return [
+        {
+            "delay_ms": delay,
+            "quieter_db": level,
+            "band_hz": 2500 if level == 12 else 5000,
+            "reverberation": rt,
+        }
+        for delay in (50, 170, 300)
+        for level in LEVELS_DB
+        for rt in (0.0, 0.35)
+    ]
+
+
+async def barged_in_ms(microphone: bytes, avatar: Sound) -> int | None:
+    """When a listener interrupts an avatar that begins to speak after one second; None if never."""
+    found: list[int] = []
+    now = 0
+    ears = Ears(on_turn=lambda _: None, on_barge_in=lambda _: found.append(now))
+    listener = Listener(language="en", recognizer=Scribe(), ears=ears)
+    listener.set_avatar_speaking(True)
+    listener.avatar_audio(avatar.astype("<i2").tobytes(), 1000, rate=16_000)
+    for piece, now in pieces(microphone, 20):
+        listener.feed(piece, now)
+        if found:
+            break
+    listener.close()
+    return found[0] if found else None
+
+
+async def interruptions(quieter_db: int) -> str:
+    """A row: how often the avatar interrupted itself, and how soon persons did."""
+    rooms = [place for place in places() if place["quieter_db"] == quieter_db]
+    false, times = 0, list[list[float]]()
+    for voice in (spoken(name)[: 7 * 16_000] for name in ("avatar_heart", "avatar_joe")):
+        for place in rooms:
+            echo = [(1.0, loudspeaker(voice, **place)), (0.0, room(9, -55))]  # type: ignore[arg-type]
+            false += await barged_in_ms(mixed(9, *echo), voice) is not None
+            heard = []
+            for person, at in ONSETS:
+                told = await barged_in_ms(mixed(at + 1.5, (at, spoken(person)), *echo), voice)
+                heard.append(told - 1000 * at if told else np.inf)
+            times.append(heard)
+    soon = np.array(times) <= 350
+    shares = f"{_share(soon[:, 1:])} | {_share(soon[:, :1])}"
+    return f"| {quieter_db} | {false} of {len(times)} | {shares} | {np.median(times):.0f} |"
+
+
+def _share(soon: np.ndarray) -> str:
+    return f"{int(soon.sum())} of {soon.size}"
+
+
 def best_ms(work: Callable[[], object], rounds: int = 60) -> float:
     """CPU ms of one call, the best of several, since other work only adds."""
     found = []
@@ -127,6 +184,7 @@ async def hop_ms() -> float:
 
 async def measured() -> str:
     costs = [(name, await cost(microphone, avatar)) for name, microphone, avatar in cases()]
+    echoes = "\n".join([await interruptions(level) for level in LEVELS_DB])
     table = "\n".join(f"| {name} | {percent:.2f} |" for name, percent in costs)
     return f"""# Listening
 
@@ -144,6 +202,15 @@ once; the speech sidecar's own work is told in [speech.md](speech.md). Python {p
 
 A listener holds {await memory_kb():.0f} kB, and the sound of the turn in progress (32 kB a second,
 30 s at most).
+
+Interruptions while the avatar's voice comes back from a loudspeaker, delayed by 50, 170 or 300 ms, through a
+band of 2.5 or 5 kHz, with and without the reverberation of a room, over noise at -55 dBFS. Two avatars speak
+for seven seconds; persons speak as loud as an avatar before its echo was made quieter. Early is 0.6 s after
+the avatar began, when little is known of the room; later is 1.4 to 3.6 s after.
+
+| echo quieter by, dB | interrupted itself | heard within 350 ms, later | early | median, ms |
+|---|---|---|---|---|
+{echoes}
 
 Voice detection of 32 ms of sound, CPU ms:
 

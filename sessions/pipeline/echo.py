@@ -32,10 +32,15 @@ ACTIVE_DB = -62.0  # the avatar's own level from which it can be heard at all
 AUDIBLE_DB = 6.0  # above the room
 USUAL = np.full(BANDS, -3.0, np.float32)  # the gain of a loud loudspeaker, until it is known
 # Each moment counts what is more than 2 dB louder than the echo, 4.5 dB at most, so that a knock is
-# not enough. Echoes alone came to 30 in 36 rooms and 5 minutes, voices over them to 37 within 0.25 s.
+# not enough. Echoes alone came to 23 in 36 rooms and 4 minutes, voices over them to 30 within 0.2 s.
 MARGIN_DB, MOST_DB = 2.0, 4.5
-SUSPICIOUS = 37.0
-CALM = 20.0
+SUSPICIOUS = 30.0
+CALM = 16.0
+ALIKE = 0.75  # correlation of loudness at which a delay is certain
+GAIN_CHANGE_DB = 4.0  # how much louder an echo may become, and how many steps its delay may change,
+LAG_CHANGE = 6
+TRUST_MS = 3_000  # from one time that it was the avatar alone to the next
+TRUSTED_FITS = 2
 SURE_TIMES = 2
 KEEP_MS = 2_500
 
@@ -53,6 +58,41 @@ class Piece:
         return self.start_ms + len(self.samples) * 1000 // self.rate
 
 
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What an echo of one delay leaves unexplained (see SUSPICIOUS); its gains, where they could be told."""
+
+    lag: int
+    unexplained: float
+    gains: Levels | None
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The way from loudspeaker to microphone, as it was a moment ago. It is trusted after a few fits."""
+
+    lag: int
+    gains: Levels
+    fits: int
+    until_ms: int
+
+    @classmethod
+    def of(cls, fit: Fit, before: "Path | None", now_ms: int) -> "Path | None":
+        if fit.gains is None:
+            return before
+        if before is None or abs(before.lag - fit.lag) > LAG_CHANGE:
+            return cls(fit.lag, fit.gains, 1, now_ms + TRUST_MS)
+        gains: Levels = 0.7 * before.gains + 0.3 * fit.gains
+        return cls(fit.lag, gains, before.fits + 1, now_ms + TRUST_MS)
+
+    @property
+    def trusted(self) -> bool:
+        return self.fits >= TRUSTED_FITS
+
+    def lags(self) -> range:
+        return range(max(0, self.lag - LAG_CHANGE), min(LONGEST_LAG, self.lag + LAG_CHANGE) + 1, 2)
+
+
 class EchoGuard:
     """Knows what the avatar says and what the microphone heard meanwhile."""
 
@@ -65,6 +105,7 @@ class EchoGuard:
         self._heard_ms = 0
         self._suspicions = 0
         self._lag = 0
+        self._path: Path | None = None
         self._calm_until_ms = 0
 
     def said(self, pcm: bytes, at_ms: int, *, rate: int) -> None:
@@ -104,10 +145,15 @@ class EchoGuard:
         self._read_voice(now)
         heard = self._microphone.read(now - WINDOW, now)
         likeness = Likeness(heard, self._voice.read(now - WINDOW - LONGEST_LAG, now))
-        score = likeness.unexplained(self._lag)
-        if score >= CALM:  # the delay that fitted last time does not: look for another one
-            score, self._lag = min((likeness.unexplained(lag), lag) for lag in likeness.lags())
-        return score
+        path = self._path if self._path and self._heard_ms < self._path.until_ms else None
+        best = likeness.fit(self._lag, path)
+        if best.unexplained >= CALM:  # the delay that fitted last time does not: look for another one
+            lags = path.lags() if path and path.trusted else likeness.lags()
+            best = min((likeness.fit(lag, path) for lag in lags), key=lambda fit: fit.unexplained)
+        elif (lag := likeness.sure_lag()) is not None:
+            self._path = Path.of(likeness.fit(lag, path), path, self._heard_ms)
+        self._lag = best.lag
+        return best.unexplained
 
     def _read_microphone(self, now: int) -> None:
         if self._unread:
@@ -168,32 +214,62 @@ class Likeness:
     def __init__(self, heard: Levels, said: Levels) -> None:
         self._heard = heard
         self._said = _smeared(said)
-        self._noise = np.partition(heard, WINDOW // 10, axis=0)[WINDOW // 10]
+        known = heard[heard.max(axis=1) > FLOOR_DB]  # sound that was not there tells nothing of the room
+        quiet = len(known) // 10
+        self._noise = np.partition(known, quiet, axis=0)[quiet] if len(known) else heard[0]
         self._recent = heard[-RECENT:]
         self._audible = self._recent > self._noise + AUDIBLE_DB
 
-    def unexplained(self, lag: int) -> float:
-        """How much of the last moments no echo of this delay explains; see SUSPICIOUS."""
+    def fit(self, lag: int, path: Path | None) -> Fit:
+        """How an echo of this delay would sound; not much louder than on the way that is known."""
         source = self._said[LONGEST_LAG - lag :][:WINDOW]
-        predicted = np.maximum(source[-RECENT:] + self._gains(source), self._noise)
+        gains = self._gains(source)
+        used = USUAL if gains is None else gains
+        if path is not None and path.trusted:
+            used = np.minimum(used, path.gains + GAIN_CHANGE_DB)
+        predicted = np.maximum(source[-RECENT:] + used, self._noise)
         above = np.clip(self._recent - predicted, 0.0, 20.0) * self._audible
         excess = above.sum(axis=1) / np.maximum(self._audible.sum(axis=1), 3)
-        return float(np.clip(excess - MARGIN_DB, 0.0, MOST_DB).sum())
+        return Fit(lag, float(np.clip(excess - MARGIN_DB, 0.0, MOST_DB).sum()), gains)
 
     def lags(self) -> list[int]:
-        """The delays at which both get loud together."""
-        loud = self._heard.mean(axis=1)
-        others = np.lib.stride_tricks.sliding_window_view(self._said.mean(axis=1), WINDOW)
-        spread = np.sqrt(np.maximum(others.var(axis=1), 1e-6))
-        order = np.argsort(others @ (loud - loud.mean()) / spread)[::-1]
-        return [LONGEST_LAG - int(index) for index in order[:LAGS]]
+        """The delays at which both get loud together, not beside each other, the likeliest first."""
+        alike, found = self._alike(), list[int]()
+        for _ in range(LAGS):
+            index = int(np.argmax(alike))
+            found.append(LONGEST_LAG - index)
+            alike[max(0, index - 2) : index + 3] = -1.0
+        return found
 
-    def _gains(self, source: Levels) -> Levels:
-        """The gain of each band from loudspeaker to microphone, from the moments when the avatar is heard."""
+    def sure_lag(self) -> int | None:
+        """The one delay that everything speaks for, if there is one."""
+        alike = self._alike()
+        index = int(np.argmax(alike))
+        enough = int((self._said[index:][:WINDOW].max(axis=1) > ACTIVE_DB).sum()) >= 2 * ENOUGH
+        return LONGEST_LAG - index if enough and alike[index] > ALIKE else None
+
+    def _alike(self) -> Levels:
+        """Correlation of loudness for each delay, the longest first."""
+        loud = self._heard.mean(axis=1)
+        loud -= loud.mean()
+        # Counted from silence, so that a delay at which nothing was said yet is like nothing.
+        others = np.lib.stride_tricks.sliding_window_view(self._said.mean(axis=1) - FLOOR_DB, WINDOW)
+        spread = np.sqrt(np.maximum(others.var(axis=1) * float(loud @ loud) * WINDOW, 1e-3))
+        alike: Levels = others @ loud / spread
+        return alike
+
+    def _gains(self, source: Levels) -> Levels | None:
+        """The gain of each band from loudspeaker to microphone, where the avatar was heard long enough.
+
+        From the time before the last moments if that is possible: those may be somebody else's.
+        """
         active = source.max(axis=1) > ACTIVE_DB
-        if int(active.sum()) < ENOUGH:
-            return USUAL
-        gains: Levels = np.median(self._heard[active] - source[active], axis=0)
+        before = active.copy()
+        before[-RECENT:] = False
+        chosen = before if int(before.sum()) >= ENOUGH else active
+        if int(chosen.sum()) < ENOUGH:
+            return None
+        gains: Levels = np.median(self._heard[chosen] - source[chosen], axis=0)
         return gains
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -32,7 +33,7 @@ def spoken(name: str) -> Sound:
 def room(seconds: float, level_db: float = -60.0, seed: int = 0) -> Sound:
     """The even noise of a room or a fan, at this level."""
     noise = np.random.default_rng(seed).standard_normal(int(seconds * RATE))
-    return (noise * 32768 * 10 ** (level_db / 20)).astype(np.float32)
+    return _f32(noise * 32768 * 10 ** (level_db / 20))
 
 
 def fan(seconds: float, level_db: float = -38.0) -> Sound:
@@ -41,7 +42,7 @@ def fan(seconds: float, level_db: float = -38.0) -> Sound:
     times = np.arange(noise.size) / RATE
     hum = 6000 * np.sin(2 * np.pi * 118 * times) * (1 + 0.15 * np.sin(2 * np.pi * 0.7 * times))
     sound = noise + hum
-    return (sound * (32768 * 10 ** (level_db / 20) / np.sqrt(np.mean(sound**2)))).astype(np.float32)
+    return _f32(sound * (32768 * 10 ** (level_db / 20) / np.sqrt(np.mean(sound**2))))
 
 
 def clicks(seconds: float, every: float = 0.17, peak: float = 9000.0) -> Sound:
@@ -62,7 +63,7 @@ def cough(peak: float = 12000.0) -> Sound:
     breath = sosfilt(butter(2, [400, 3500], "band", fs=RATE, output="sos"), rng.standard_normal(count))
     shape = np.exp(-times / 0.05) + 0.35 * np.exp(-(((times - 0.2) / 0.05) ** 2))
     sound = breath * shape * np.minimum(1, times / 0.004)
-    return (sound * peak / np.abs(sound).max()).astype(np.float32)
+    return _f32(sound * peak / np.abs(sound).max())
 
 
 def loudspeaker(
@@ -77,7 +78,7 @@ def loudspeaker(
         response[0] += 1.0
         out = fftconvolve(out, response)[: out.size]
     out = sosfilt(butter(2, band_hz, fs=RATE, output="sos"), out)
-    return (out * 10 ** (-quieter_db / 20)).astype(np.float32)
+    return _f32(out * 10 ** (-quieter_db / 20))
 
 
 def mixed(length_seconds: float, *parts: tuple[float, Sound]) -> bytes:
@@ -96,6 +97,10 @@ def pieces(pcm: bytes, ms: int = 60) -> Iterator[tuple[bytes, int]]:
     for begin in range(0, len(pcm), size):
         piece = pcm[begin : begin + size]
         yield piece, (begin + len(piece)) * 1000 // (2 * RATE)
+
+
+def _f32(sound: Any) -> Sound:
+    return np.asarray(sound, np.float32)
 
 
 class Scribe:
