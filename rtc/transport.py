@@ -57,10 +57,18 @@ class IceConnection(aioice.Connection):
     def data_received(self, data: bytes, component: int) -> None:
         """Called by the socket's protocol for everything that is not STUN, whoever sent it."""
         self.heard_at = time.monotonic()
-        if self.media is not None and 127 < data[0] < 192:
+        if self.media is not None and _is_media(data):
             self.media(data)
         elif data and self._queue.qsize() < MAX_WAITING:
             super().data_received(data, component)
+
+    def take_waiting_media(self) -> list[bytes]:
+        """Take the media that came while the handshake was still going on, in order."""
+        waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for item in waiting:
+            if item is None or not _is_media(item[0]):
+                self._queue.put_nowait(item)
+        return [item[0] for item in waiting if item is not None and _is_media(item[0])]
 
     def request_received(self, *arguments: Any) -> None:
         self.heard_at = time.monotonic()
@@ -160,6 +168,11 @@ class IceConnection(aioice.Connection):
         return (pair.protocol, pair.remote_addr) if pair is not None else None
 
 
+def _is_media(data: bytes) -> bool:
+    """RTP or RTCP, by its first octet (RFC 7983)."""
+    return bool(data) and 127 < data[0] < 192
+
+
 def _candidate(kind: str, host: str, port: int) -> Candidate:
     return Candidate(
         foundation=candidate_foundation(kind, "udp", host),
@@ -211,6 +224,8 @@ class MediaTransport(RTCDtlsTransport):
     def _state_changed(self) -> None:
         if self.state == "connected":
             self._path = None
+            for data in self.connection.take_waiting_media():
+                self._media(data)
             self.connection.media = self._media
         else:
             self.connection.media = None

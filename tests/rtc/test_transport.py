@@ -79,6 +79,15 @@ async def test_strangers_cannot_fill_the_memory_before_the_handshake() -> None:
     await connection.close()
 
 
+async def test_media_that_came_with_the_handshake_is_taken_in_order_and_the_handshake_left() -> None:
+    connection = IceConnection(IceConfig(), "ses_1")
+    for data in (b"\x80first", b"\x16hello", b"\x80second"):
+        connection.data_received(data, 1)
+    assert connection.take_waiting_media() == [b"\x80first", b"\x80second"]
+    assert connection._queue.get_nowait() == (b"\x16hello", 1)
+    await connection.close()
+
+
 async def test_sending_without_a_path_drops() -> None:
     transport = MediaTransport(IceConnection(IceConfig(), "ses_1"), Nobody())
     assert not transport.send(bytes(20))
