@@ -21,7 +21,7 @@ from sessions.runtime.events import KEPT, stream_key
 
 _log = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.1
 RETRY_SECONDS = 0.5
 BATCH = 500
 QUEUE_LIMIT = 20_000
