@@ -113,7 +113,7 @@ def application(state: State) -> web.Application:
     app.router.add_post("/control", _change)
     app.router.add_get("/health", _health)
     app.router.add_get("/v1/audio/voices", _voices)
-    app.router.add_get("/v1/models", _models)
+    app.router.add_get("/v1/models", _models, name="models")
     for prefix in ("", "/v1"):
         app.router.add_post(f"{prefix}/chat/completions", _chat, name=f"chat{len(prefix)}")
         app.router.add_post(f"{prefix}/audio/speech", _speech, name=f"speech{len(prefix)}")
@@ -125,7 +125,7 @@ def application(state: State) -> web.Application:
 async def _journal(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Write down what was asked and whether the client stayed, and misbehave in its place."""
     name = (request.match_info.route.name or "").rstrip("0123456789")
-    if name not in ("chat", "speech", "transcriptions"):
+    if name not in ("chat", "speech", "transcriptions", "models"):
         return await handler(request)
     state = request.app[_STATE]
     number = state.connections.setdefault(id(request.transport), len(state.connections))
@@ -151,6 +151,8 @@ def _next_behaviour(settings: Settings, kind: str) -> str:
 
 
 async def _body(request: web.Request, name: str) -> dict[str, Any]:
+    if name == "models":
+        return {}
     if name != "transcriptions":
         return dict(json.loads(await request.read()))
     found: dict[str, Any] = {}

@@ -24,7 +24,9 @@ def stub():
 async def test_a_server_is_used_where_one_is_named(settings, stub):
     settings.LLM_BASE_URL, settings.LLM_MODEL, settings.LLM_API_KEY = stub.url + "/v1", "small", "key"
     model = language_model()
+    assert language_model() is model
     said = [part async for part in model.stream([Message("user", "When?")], max_tokens=9)]
     await model.aclose()
     assert "".join(said) == "At six."
+    assert len(stub.state.of("models")) == 1
     assert stub.state.of("chat")[0].body["model"] == "small"

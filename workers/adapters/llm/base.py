@@ -31,6 +31,10 @@ class LanguageModel(Protocol):
         self, messages: Sequence[Message], *, max_tokens: int, knowledge: str = "", language: str = "en"
     ) -> AsyncGenerator[str, None]: ...
 
+    async def warm(self) -> None:
+        """Get ready to answer, so that the first question need not wait for connections. Never raises."""
+        ...
+
     async def aclose(self) -> None:
         """Give the connections back. The model cannot be used afterwards."""
         ...

@@ -78,6 +78,20 @@ async def test_turns_share_a_connection(stub, ask):
     assert {asked.connection for asked in stub.state.of("chat")} == {0}
 
 
+async def test_the_first_question_finds_a_connection_open(stub, ask):
+    await ask.model.warm()
+    await ask()
+    assert [(asked.kind, asked.connection) for asked in stub.state.asked] == [("models", 0), ("chat", 0)]
+
+
+@pytest.mark.parametrize("behaviour", ["500", "drop", "silent"])
+async def test_getting_ready_never_fails(stub, behaviour):
+    stub.settings.misbehave["models"] = [behaviour]
+    model = OpenAICompatible(Endpoint(stub.url + "/v1"), ChatDialect(model="small", connect=0.2))
+    await model.warm()
+    await model.aclose()
+
+
 @pytest.mark.parametrize("behaviour", ["thinking", "think_tag", "comments"])
 async def test_only_the_answer_itself_is_spoken(stub, ask, behaviour):
     misbehave(stub, behaviour)

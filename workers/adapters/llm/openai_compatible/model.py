@@ -51,6 +51,11 @@ class OpenAICompatible:
         self._limit_field = "max_tokens"
         self._client = _pool(endpoint, dialect)
 
+    async def warm(self) -> None:
+        """Open a connection; whatever the server answers, the handshakes are done."""
+        with suppress(httpx.HTTPError):
+            await self._client.get("models", timeout=self._dialect.connect)
+
     async def aclose(self) -> None:
         await self._client.aclose()
 

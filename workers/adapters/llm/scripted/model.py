@@ -24,6 +24,9 @@ class Scripted:
 
     provider = "scripted"
 
+    async def warm(self) -> None:
+        """There is nothing to get ready."""
+
     async def aclose(self) -> None:
         """There is nothing to give back."""
 
