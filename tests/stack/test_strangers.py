@@ -57,7 +57,7 @@ H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0
 @pytest.fixture(scope="module")
 def ports(stack: EmbeddedStack) -> dict[int, str]:
     """Every listening port of every process of the stack but the web's, and whose it is."""
-    names = {pid: name for name, pid in stack.pids().items()}
+    names = {pid: name.rstrip("0123456789") for name, pid in stack.pids().items()}
     found = {
         port: names.get(pid, f"process {pid}") for pid in stack.everything() for _, port in listening(pid)
     }
