@@ -148,6 +148,8 @@ class Listener:
         """End the turn of `mic_start`, when the sound that is still on its way has come."""
         if self._words is not None:
             self._release_at_ms = self._timeline.heard_ms + self._options.release_ms
+        else:  # the turn is over already, too long for one: the next ends on silence again
+            self._taker.release()
 
     def close(self) -> None:
         for task in self._closing:

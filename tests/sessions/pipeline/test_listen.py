@@ -10,6 +10,7 @@ import pytest
 
 from sessions.pipeline.listen import Ears, Listener, ListenOptions, UserTurn
 from sessions.pipeline.recognise import RecogniseOptions
+from sessions.pipeline.turns import TurnRules
 from sessions.pipeline.vad import VoiceDetector
 from tests.support.hearing import Scribe, clicks, cough, fan, loudspeaker, mixed, pieces, room, spoken
 from workers.adapters.errors import AdapterError
@@ -316,6 +317,16 @@ async def test_after_the_button_voices_decide_again(customer):
     await one.hear(mixed(1, (0, room(1))))
     await one.hear(a_question())
     assert one.names == ["started", "turn", "started", "turn"]
+
+
+async def test_a_button_let_go_after_the_longest_turn_is_let_go(customer):
+    one = customer(rules=TurnRules(longest_turn_ms=3_000))
+    one.listener.mic_start()
+    await one.hear(mixed(4, (0.5, spoken("question_heart")), (0, room(4, -60))))
+    assert one.names == ["started", "turn"]
+    one.listener.mic_stop()
+    await one.hear(a_question())
+    assert one.names == ["started", "turn", "started", "turn"], "silence ends turns again"
 
 
 async def test_a_turn_ends_when_sound_stops_coming(customer):
