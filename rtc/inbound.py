@@ -6,7 +6,8 @@ libopus along; where it cannot be found PyAV itself decodes, at that price.
 
 The sound delivered is as long as the time that passed: lost packets are concealed, and pauses
 (a silent browser sends next to nothing) are filled with silence while they last, because the end
-of a turn is known by it.
+of a turn is known by it. No more is delivered than the time that passed, and a little: whatever times
+a client writes into its packets, it cannot make us hear hours of sound in a minute.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ MAX_GAP_SAMPLES = 2 * SAMPLE_RATE
 RESTART_TICKS = 48_000 * 10
 PAUSE_SECONDS = 0.12  # without a packet, until silence is assumed
 MAX_PENDING = 5 * PACKET_SAMPLES * SAMPLE_BYTES
+AHEAD_SAMPLES = SAMPLE_RATE  # sound that may be here before its time: what a stalled network sends at once
+MAX_PACKETS = 100  # decoded between two ticks
 SILENT_LEVEL = 127  # audio level of digital silence (RFC 6464)
 
 
@@ -146,6 +149,9 @@ class Microphone:
         self._sequence = 0
         self._arrived = 0.0
         self._filled = 0  # samples of silence delivered since the last packet
+        self._begun = 0.0  # when the first packet came
+        self._taken = 0  # samples since then, delivered or pending
+        self._packets = 0  # since the last tick
         self._reported_lost = 0
         self._reported_received = 0
 
@@ -155,7 +161,7 @@ class Microphone:
             return
         start = _payload_start(packet)
         end = len(packet) - (packet[-1] if packet[0] & 0x20 else 0)
-        if start >= end:
+        if start >= end or not self._has_room():
             return
         sequence = int.from_bytes(packet[2:4], "big")
         timestamp = int.from_bytes(packet[4:8], "big")
@@ -171,8 +177,24 @@ class Microphone:
             self._decoder = decoder()
         return self._decoder.decode(payload)
 
-    def _took(self, sequence: int, timestamp: int, sound: bytes) -> None:
+    def _has_room(self) -> bool:
+        """Whether one more packet may be decoded now; one that may not counts as lost later."""
+        if self._expected is None:
+            self._begun = self._now()
+        self._packets += 1
+        return self._packets <= MAX_PACKETS and self._room() > 0
+
+    def _room(self) -> int:
+        """How many samples may be added: time passed, and a little more, less what was taken."""
+        return int((self._now() - self._begun) * SAMPLE_RATE) + AHEAD_SAMPLES - self._taken
+
+    def _add(self, sound: bytes) -> None:
+        sound = sound[: max(0, self._room()) * SAMPLE_BYTES]
+        self._taken += len(sound) // SAMPLE_BYTES
         self._pending += sound
+
+    def _took(self, sequence: int, timestamp: int, sound: bytes) -> None:
+        self._add(sound)
         self._sequence = sequence
         self._expected = timestamp + len(sound) // SAMPLE_BYTES * RTP_TICKS_PER_SAMPLE & 0xFFFFFFFF
         self._arrived = self._now()
@@ -198,19 +220,20 @@ class Microphone:
         samples = min(gap // RTP_TICKS_PER_SAMPLE - self._filled, MAX_GAP_SAMPLES)
         if samples > 0:
             if missed > 0 and samples <= MAX_CONCEALED and self._decoder is not None:
-                self._pending += self._decoder.conceal(samples)
+                self._add(self._decoder.conceal(samples))
             else:
-                self._pending += bytes(samples * SAMPLE_BYTES)
+                self._add(bytes(samples * SAMPLE_BYTES))
         return True
 
     def tick(self) -> None:
         """Deliver what came since the last tick; call it for each frame that is sent."""
+        self._packets = 0
         if self._expected is not None:
             quiet = self._now() - self._arrived
             if quiet > PAUSE_SECONDS:
                 samples = min(int(quiet * SAMPLE_RATE) - self._filled, MAX_GAP_SAMPLES)
                 if samples > 0:
-                    self._pending += bytes(samples * SAMPLE_BYTES)
+                    self._add(bytes(samples * SAMPLE_BYTES))
                     self._filled += samples
         self.flush()
 

@@ -130,6 +130,57 @@ def test_another_stream_begins_anew() -> None:
     assert mic.samples == 10 * 320
 
 
+def test_times_that_jump_ahead_do_not_make_more_sound_than_time() -> None:
+    mic = Mic()
+    mic.run(0, 10)
+    for jump in range(1, 50):  # each packet says that two seconds passed
+        mic.now += 0.020
+        mic.send(10 + 100 * jump, sequence=9 + jump)
+        mic.mic.tick()
+    assert mic.samples <= (0.2 + 50 * 0.020 + 1) * 16_000
+    before, mic.timestamp = mic.samples, mic.timestamp + 2**31
+    for number in range(50, 100):  # and each belongs to another stream
+        mic.now += 0.020
+        mic.timestamp += 2**30
+        mic.send(number)
+        mic.mic.tick()
+    assert mic.samples - before <= 50 * 320
+
+
+def test_packets_faster_than_time_are_left_out_and_what_follows_is_heard() -> None:
+    mic = Mic()
+    mic.run(0, 10)
+    for number in range(10, 200):
+        mic.send(number)
+    mic.mic.tick()
+    assert mic.samples <= (0.2 + 1) * 16_000
+    mic.now += 3.8
+    mic.run(200, 220)
+    assert mic.samples >= 3 * 16_000, "of a pause two seconds are filled"
+    assert np.frombuffer(mic.heard[-640:], np.int16).any()
+
+
+def test_a_flood_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+
+    class Deaf:
+        def decode(self, payload: bytes) -> bytes:
+            decoded.append(payload)
+            return b""
+
+        def conceal(self, samples: int) -> bytes:
+            return b""
+
+    monkeypatch.setattr("rtc.inbound.decoder", Deaf)
+    mic = Mic()
+    for number in range(1000):
+        mic.send(0, sequence=number)
+    assert len(decoded) == 100
+    mic.mic.tick()
+    mic.send(0, sequence=1000)
+    assert len(decoded) == 101
+
+
 def test_a_muted_microphone_is_silent_without_being_decoded() -> None:
     mic = Mic()
     for number in range(10):
