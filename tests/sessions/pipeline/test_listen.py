@@ -325,7 +325,7 @@ async def test_a_button_let_go_after_the_longest_turn_is_let_go(customer):
     await one.hear(mixed(5.5, (0.5, spoken("question_heart")), (0, room(5.5, -60))))
     assert one.names == ["started", "turn"]
     one.listener.mic_stop()
-    await one.hear(a_question())
+    await one.hear(a_question(length=5))
     assert one.names == ["started", "turn", "started", "turn"], "silence ends turns again"
 
 
