@@ -284,8 +284,10 @@ async def _speaking(asker: Asker, count: int) -> dict[str, float]:
             await asyncio.sleep(max(0.0, begun + second - 2 - loop.time()))
             took.append((await asker.one(25, session=f"ses_{count}_{place}", start=second * 25))[0])
             # The first is played when it comes; each further one has to be there a second later.
-            begun = loop.time() if second == 0 else begun
-            lateness.append(max(0.0, loop.time() - begun - second))
+            if second == 0:
+                begun = loop.time()
+            else:
+                lateness.append(max(0.0, loop.time() - begun - second))
 
     began = time.monotonic()
     await asyncio.gather(*(session(place) for place in range(count)))
