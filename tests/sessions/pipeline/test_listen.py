@@ -320,12 +320,12 @@ async def test_after_the_button_voices_decide_again(customer):
 
 
 async def test_a_button_let_go_after_the_longest_turn_is_let_go(customer):
-    one = customer(rules=TurnRules(longest_turn_ms=5_000))
+    one = customer(rules=TurnRules(longest_turn_ms=5_500))
     one.listener.mic_start()
-    await one.hear(mixed(5.5, (0.5, spoken("question_heart")), (0, room(5.5, -60))))
+    await one.hear(mixed(6, (0.5, spoken("question_heart")), (0, room(6, -60))))
     assert one.names == ["started", "turn"]
     one.listener.mic_stop()
-    await one.hear(a_question(length=5))
+    await one.hear(a_question(length=6.2))
     assert one.names == ["started", "turn", "started", "turn"], "silence ends turns again"
 
 
