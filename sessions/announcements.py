@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 
 from project.webhooks import services as webhooks
-from sessions.models import Recording, Session
+from sessions.models import EndReason, Recording, Session
 from sessions.presenter import duration_ms, moment
 
 
@@ -33,7 +33,8 @@ def session_payload(session: Session) -> dict[str, Any]:
         "duration_ms": duration_ms(session),
         "turns": session.turns.count(),
         "recording": recording.pk if recording is not None else None,
-        "metadata": session.metadata,
+        # What is erased is not told to anybody on the way out.
+        "metadata": {} if session.end_reason == EndReason.ERASED else session.metadata,
     }
 
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from project.api.models import IdempotencyRecord
 from project.errors import Conflict
+from project.webhooks import services as webhooks
 from sessions import states, steering
 from sessions.models import EndReason, Recording, RecordingStatus, Session, SessionStatus, Turn
 from sessions.runtime.events import stream_key
@@ -30,7 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 def session_erase(session: Session) -> None:
-    """Erase a session: its transcript, its recording, the customer's sound. Ends it first."""
+    """Erase a session: its transcript, its recording, the customer's sound. Ends it first.
+
+    What was told of it by webhooks, or waits to be, loses its metadata.
+    """
     steering.end(session, EndReason.ERASED)
     with transaction.atomic():
         Turn.objects.filter(session=session).delete()
@@ -41,6 +45,7 @@ def session_erase(session: Session) -> None:
         )
         # What was answered when it began, with its metadata; nobody repeats that request now.
         IdempotencyRecord.objects.filter(owner=session.owner_id, body__id=session.pk).delete()
+        webhooks.redact(session.owner_id, session.pk)
     remove_objects(session.pk)
     _forget_events(session.pk)
 

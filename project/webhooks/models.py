@@ -48,7 +48,8 @@ class DeliveryStatus(models.TextChoices):
 class Delivery(models.Model):
     """One event on its way to one address. Written in the transaction that made the event true.
 
-    `body` is the exact text that is signed and sent, the same on every attempt.
+    `body` is the exact text that is signed and sent, the same on every attempt; only erasing what it
+    tells of takes the metadata out.
     """
 
     id = models.CharField(primary_key=True, max_length=40, default=partial(new_id, "whd"), editable=False)

@@ -126,6 +126,18 @@ def mark_enqueued(delivery_ids: Sequence[str]) -> None:
     Delivery.objects.filter(pk__in=delivery_ids).update(enqueued_at=timezone.now())
 
 
+def redact(owner_id: str, about: str) -> None:
+    """Take the metadata out of every event that names the id `about`, sent or waiting to be.
+
+    What a receiver answered goes with it: some send back what they were sent.
+    """
+    for delivery in Delivery.objects.filter(owner=owner_id, body__contains=f'"{about}"'):
+        event = json.loads(delivery.body)
+        if event["data"].get("metadata"):
+            body = _encode({**event, "data": {**event["data"], "metadata": {}}})
+            Delivery.objects.filter(pk=delivery.pk).update(body=body, response_snippet="")
+
+
 def expire() -> int:
     """Delete finished deliveries past their retention; called by the periodic clean-up."""
     before = timezone.now() - timedelta(days=settings.WEBHOOK_RETENTION_DAYS)

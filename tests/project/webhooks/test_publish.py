@@ -114,3 +114,26 @@ def test_only_what_is_finished_and_old_is_deleted(alice, woken, later, settings)
     later(timedelta(days=settings.WEBHOOK_RETENTION_DAYS + 1))
     assert services.expire() == 1
     assert Delivery.objects.get().status == "pending"
+
+
+def test_what_is_erased_leaves_its_metadata_out_of_sent_and_waiting_events(alice, mallory, woken):
+    secret = {"phone": "4711"}
+    for owner in (alice, mallory):
+        make(owner)
+        publish(owner, "session.ended", {"id": "ses_1", "metadata": secret})
+    publish(alice, "recording.ready", {"id": "rec_1", "session": "ses_1", "metadata": secret})
+    publish(alice, "session.ended", {"id": "ses_12", "metadata": secret})
+    Delivery.objects.filter(event_type="recording.ready").update(
+        status="succeeded", response_snippet="got 4711"
+    )
+    services.redact(alice.pk, "ses_1")
+    told = {}
+    for row in Delivery.objects.filter(owner=alice):
+        data = json.loads(row.body)["data"]
+        told[data["id"]] = data
+    assert told["ses_1"] == {"id": "ses_1", "metadata": {}}
+    assert told["rec_1"] == {"id": "rec_1", "session": "ses_1", "metadata": {}}
+    assert told["ses_12"]["metadata"] == secret
+    sent = Delivery.objects.get(status="succeeded")
+    assert sent.response_snippet == "", "some receivers send back what they were sent"
+    assert "4711" in Delivery.objects.get(owner=mallory).body

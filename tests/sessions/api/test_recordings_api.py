@@ -9,7 +9,7 @@ from django.utils import timezone
 from project.api.models import IdempotencyRecord
 from project.errors import Conflict
 from project.webhooks import services as webhooks
-from project.webhooks.models import Delivery
+from project.webhooks.models import Delivery, WebhookEndpoint
 from sessions import announcements, erasing, services, states, upkeep
 from sessions.models import Recording, RecordingStatus, Session, Turn
 from sessions.runtime.events import stream_key
@@ -107,6 +107,28 @@ def test_an_erased_session_leaves_nothing(client, ended, objects) -> None:
     row = Session.objects.get(pk=ended.pk)
     assert (row.metadata, row.persona_snapshot) == ({}, {})
     assert not Turn.objects.exists()
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_what_its_webhooks_told_is_erased_too(client, alice, avatar, host, running) -> None:
+    WebhookEndpoint.objects.create(owner=alice, url="https://hooks.example/a")
+    session, _ = started(alice, avatar, metadata={"phone": "4711"})
+    host.failure = Conflict("nobody", code="session_not_active")
+    if not running:
+        services.session_end(session.pk, "client_ended")
+        announcements.recording_ready(Recording.objects.get(session=session))
+        assert all("4711" in row.body for row in Delivery.objects.all())
+    assert client.delete(f"/api/v1/sessions/{session.pk}").status_code == 204
+    assert Delivery.objects.count() == (1 if running else 2)
+    for row in Delivery.objects.all():
+        assert json.loads(row.body)["data"]["metadata"] == {}
+
+
+def test_one_that_is_erased_while_it_runs_tells_no_metadata(alice, avatar) -> None:
+    WebhookEndpoint.objects.create(owner=alice, url="https://hooks.example/a")
+    session, _ = started(alice, avatar, metadata={"phone": "4711"})
+    services.session_end(session.pk, "erased")
+    assert json.loads(Delivery.objects.get().body)["data"]["metadata"] == {}
 
 
 def test_what_was_kept_to_repeat_it_is_erased_too(client, avatar, host, settings) -> None:
