@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,6 @@ BREATH_SECONDS = 0.002  # between two pictures drawn ahead of time
 AGAIN_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
-# Whatever is wrong with an avatar will be said to whoever asks for it.
 _FAILURES = (AdapterError, StorageError, Error, OSError, ValueError)
 
 
@@ -76,6 +76,11 @@ class Avatars:
             self._primed.add(wanted)
             return fresh
 
+    def not_primed(self, wanted: Wanted) -> None:
+        """The loop was not drawn after all: whoever asks next is to do it."""
+        with self._lock:
+            self._primed.discard(wanted)
+
 
 _avatars = Avatars()
 
@@ -89,10 +94,8 @@ def begin(queues: Collection[str]) -> None:
     """Get ready for the first request, and start the thread that prepares for later ones."""
     for profile in profiles.profiles():
         if profile.live_queue in queues and profiles.is_installed(profile.id):
-            try:
+            with _going_on(profile.id):
                 _begin(profile.id)
-            except _FAILURES as error:
-                _log.info("%s is not warm: %s", profile.id, error)
     threading.Thread(target=_keep_warm, args=(frozenset(queues),), name="warming", daemon=True).start()
 
 
@@ -108,8 +111,13 @@ def _begin(model: str) -> None:
 
 def prime(wanted: Wanted) -> None:
     """Load an avatar, and have it draw one loop of its motion: what it keeps of that is used ever after."""
-    if _avatars.unprimed(wanted):
+    if not _avatars.unprimed(wanted):
+        return
+    try:
         _draw(wanted, IDLE_FRAMES)
+    except BaseException:  # whatever it was is passed on; it is to be tried again
+        _avatars.not_primed(wanted)
+        raise
 
 
 def _draw(wanted: Wanted, frames: int, *, size: tuple[int, int] | None = None) -> None:
@@ -147,14 +155,22 @@ def _keep_warm(queues: frozenset[str]) -> None:
 
 
 def _hear(text: bytes, queues: frozenset[str]) -> None:
-    try:
+    with _going_on("An avatar"):
         wanted = wire.load_wanted(text)
         if profiles.is_installed(wanted.model) and profiles.load_profile(wanted.model).live_queue in queues:
             prime(wanted)
+    connection.close()
+
+
+@contextmanager
+def _going_on(what: str) -> Iterator[None]:
+    """Prepare the others all the same: what is wrong will be said to whoever asks for it."""
+    try:
+        yield
     except _FAILURES as error:
-        _log.info("An avatar is not warm: %s", error)
-    finally:
-        connection.close()
+        _log.info("%s is not warm: %s", what, error)
+    except Exception:  # noqa: BLE001 - a bundle can be wrong in any way, and the worker is to live
+        _log.exception("%s is not warm", what)
 
 
 def _step_back() -> None:

@@ -22,7 +22,7 @@ from sessions import rendering, warming
 from storage.errors import StorageError
 from tests.support.live_worker import QUEUE, wish
 from tests.support.objects import MemoryStore
-from workers.adapters.avatar.base import Still
+from workers.adapters.avatar.base import IDLE_FRAMES, Still
 from workers.adapters.avatar.mock.card import read_card
 from workers.adapters.avatar.mock.prepare import MockPreparer
 from workers.adapters.avatar.mock.renderer import MockRenderer
@@ -233,6 +233,36 @@ def test_an_avatar_is_loaded_once_and_the_oldest_forgotten(objects: MemoryStore)
     for one in (wanted[0], wanted[1], wanted[0], wanted[2], wanted[0], wanted[1]):
         kept.get(one)
     assert [key.split("/")[1] for key in loads] == ["avt_0", "avt_1", "avt_2", "avt_1"]
+
+
+def test_an_avatar_that_could_not_be_drawn_is_tried_again(
+    objects: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    text = wire.dump_wanted(wire.Wanted("mock", KEY, ""))
+    data = objects.objects.pop(KEY)
+
+    def draw(wanted: wire.Wanted, frames: int) -> None:
+        warming.avatar(wanted)
+        drawn.append(frames)
+
+    monkeypatch.setattr(warming, "_draw", draw)
+    warming._hear(text, frozenset({QUEUE}))
+    assert drawn == []
+    objects.objects[KEY] = data
+    for _ in range(2):
+        warming._hear(text, frozenset({QUEUE}))
+    assert drawn == [IDLE_FRAMES]
+
+
+def test_one_avatar_that_is_wrong_in_a_new_way_does_not_end_the_warming(
+    objects: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(wanted: wire.Wanted, frames: int) -> None:
+        raise IndexError("a bundle nobody thought of")
+
+    monkeypatch.setattr(warming, "_draw", breaks)
+    warming._hear(wire.dump_wanted(wire.Wanted("mock", KEY, "")), frozenset({QUEUE}))
 
 
 @pytest.fixture
