@@ -1,5 +1,7 @@
 """A session, its recording and what was said, as JSON."""
 
+import functools
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,21 +10,33 @@ from django.conf import settings
 from django.utils import timezone
 
 from generation.avatars.presenter import link
-from sessions import ice, tokens
-from sessions.hosting import standing_of
-from sessions.models import Persona, Recording, RecordingStatus, Session, Turn
+from sessions import admission, ice, tokens
+from sessions.models import Persona, Recording, RecordingStatus, Session, SessionStatus, Turn
 from storage.s3 import store
 
 VIDEO_TYPE = "video/mp4"
 
 
-def session(row: Session) -> dict[str, Any]:
-    """Return the public view of a session; `turns` where the selector counted them."""
+def in_list() -> Callable[[Session], dict[str, Any]]:
+    """Return `session` for the rows of one list: the queue is read once, and only if one of them waits."""
+    positions = functools.cache(admission.positions)
+
+    def row_of_list(row: Session) -> dict[str, Any]:
+        return session(row, positions().get(row.pk) if row.status == SessionStatus.QUEUED else None)
+
+    return row_of_list
+
+
+def session(row: Session, position: int | None = None) -> dict[str, Any]:
+    """Return the public view of a session; `turns` where the selector counted them.
+
+    Its place in the queue is looked up where it is not given.
+    """
     return {
         "id": row.pk,
         "status": row.status,
         "phase": row.phase,
-        "position": standing_of(row).position,
+        "position": position or admission.position(row),
         "end_reason": row.end_reason or None,
         "failure_message": row.failure_message or None,
         "avatar": row.avatar_id,

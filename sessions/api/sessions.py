@@ -71,7 +71,7 @@ class SessionsView(APIView):
             created_after=moment(asked, "created_after"),
             created_before=moment(asked, "created_before"),
         )
-        return NewestFirst.answer(request, rows, presenter.session)
+        return NewestFirst.answer(request, rows, presenter.in_list())
 
     @extend_schema(
         operation_id="sessions_create",

@@ -1,6 +1,8 @@
 import json
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from project.accounts import allowances, keys
 from project.api.models import IdempotencyRecord
@@ -155,6 +157,23 @@ def test_a_refused_request_leaves_its_key_free(post) -> None:
     key = {"Idempotency-Key": "abc"}
     assert post(headers=key, voice="nobody").status_code == 400
     assert post(headers=key).status_code == 201
+
+
+def test_a_list_reads_the_queue_once(client, alice, avatar, settings, django_assert_num_queries) -> None:
+    settings.LIVE_MAX_SESSIONS = 0
+    one, _ = started(alice, avatar)
+
+    def listed():
+        return [row["position"] for row in client.get("/api/v1/sessions").json()["results"]]
+
+    listed()  # the first request notes the use of the key
+    with CaptureQueriesContext(connection) as asked:
+        assert listed() == [1]
+    for _ in range(3):
+        started(alice, avatar)
+    with django_assert_num_queries(len(asked)):
+        assert listed() == [4, 3, 2, 1]
+    assert client.get(f"/api/v1/sessions/{one.pk}").json()["position"] == 1
 
 
 def test_creating_one_takes_few_queries(post, alice, django_assert_max_num_queries) -> None:

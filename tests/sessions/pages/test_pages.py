@@ -131,6 +131,21 @@ def test_the_console_lists_what_goes_on_with_its_last_figures(made, staff) -> No
     assert made.client_token not in str(row)
 
 
+def test_the_console_reads_one_row_for_each_conversation(
+    made, alice, avatar, staff, django_assert_num_queries
+) -> None:
+    other = services.session_create(alice, avatar=avatar.slug)
+    for number in range(1, 6):
+        services.turn_save(made.session.pk, number, who="avatar", metrics={"total_ms": number})
+    staff.get("/live/console/sessions")
+    with django_assert_num_queries(3):  # the login, the user, the conversations
+        rows = json.loads(staff.get("/live/console/sessions").content)["results"]
+    assert {row["id"]: row["metrics"] for row in rows} == {
+        made.session.pk: {"total_ms": 5},
+        other.session.pk: {},
+    }
+
+
 def test_customers_see_no_console(made, alice) -> None:
     client = Client()
     client.force_login(alice)
