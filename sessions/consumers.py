@@ -44,8 +44,9 @@ _log = logging.getLogger(__name__)
 MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 20.0, 60.0
 # Sound in real time, and what a client may send at once after its line stood still.
 AUDIO_BYTES_A_SECOND, AUDIO_BYTES_AT_ONCE = 16_000 * 2 * 1.1, 16_000 * 2 * 5.0
-REFUSALS = 50  # messages that could not be used, before the socket is closed
-EARLY = 64  # messages kept until the session is found
+# Messages that cannot be used: more at once, and the socket is closed.
+REFUSALS_A_SECOND, REFUSALS = 0.5, 50.0
+EARLY, EARLY_CHARACTERS = 64, 256 * 1024  # what is kept until the session is found
 WAITING = 2_000  # events not yet written to the socket
 UNSENT_BYTES = 1024 * 1024  # ... and bytes that its client does not read
 
@@ -60,10 +61,11 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         now = time.monotonic()
         self._link: Link | None = None
         self._early: deque[dict[str, Any]] = deque()
+        self._early_characters = 0
         self._messages = Allowance(MESSAGES_A_SECOND, MESSAGES_AT_ONCE, now)
         self._audio = Allowance(AUDIO_BYTES_A_SECOND, AUDIO_BYTES_AT_ONCE, now)
         self._audio_refused_at = -1e9
-        self._refused = 0
+        self._refusals = Allowance(REFUSALS_A_SECOND, REFUSALS, now)
         self._closing: int | None = None
         self._closed = False
         self._outgoing: deque[str] = deque()
@@ -144,10 +146,12 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
             return
         if self._link is not None:
             self._take(message)
-        elif len(self._early) < EARLY:
-            self._early.append(message)
-        else:
-            self.close_soon(TOO_MUCH)
+        elif message.get("text") is not None:  # sound is worth nothing later
+            self._early_characters += len(message["text"])
+            if len(self._early) < EARLY and self._early_characters <= EARLY_CHARACTERS:
+                self._early.append(message)
+            else:
+                self.close_soon(TOO_MUCH)
 
     def _take(self, message: dict[str, Any]) -> None:
         link = self._link
@@ -160,9 +164,8 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
             else:
                 self._hear(link, message["bytes"])
         except InvalidInput as error:
-            self._refused += 1
             link.refuse(error.code, str(error))
-            if self._refused > REFUSALS:
+            if not self._refusals.take(1.0, time.monotonic()):
                 self.close_soon(BAD_MESSAGE)
 
     def _limit(self, allowance: Allowance, amount: float) -> None:
@@ -199,7 +202,11 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._flush()
+            try:
+                await self._flush()
+            except Exception:  # noqa: BLE001 - an event that cannot be sent shall not silence the socket
+                _log.exception("An event could not be sent")
+                self.close_soon(UNAVAILABLE)
 
     async def _flush(self) -> None:
         while self._outgoing:

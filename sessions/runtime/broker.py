@@ -15,7 +15,7 @@ from django.conf import settings
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from sessions.runtime.events import KEPT, stream_key
 
@@ -31,6 +31,11 @@ READ_SECONDS = 2
 MIRROR_SECONDS = 3600
 SOCKET_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
+
+# A full or a read-only server: the same may work later.
+CANNOT_WRITE = (ReadOnlyError, OutOfMemoryError)
+# The answer to a number of the mirror that a batch whose answer was lost has written before.
+TWICE = "equal or smaller"
 
 Command = tuple[Any, ...]
 Rows = list[tuple[bytes, dict[bytes, bytes]]]
@@ -105,8 +110,7 @@ class Broker:
         """Keep an event where the session's next host will find it."""
         key = stream_key(session_id)
         self._queue(("XADD", key, "MAXLEN", "~", KEPT, f"{seq}-0", "e", event))
-        if seq % 20 == 1:
-            self._queue(("EXPIRE", key, MIRROR_SECONDS))
+        self._queue(("EXPIRE", key, MIRROR_SECONDS))
 
     def forget(self, session_id: str) -> None:
         """A session is over: who comes back late may still read how, for a minute."""
@@ -139,12 +143,20 @@ class Broker:
                     pipe.execute_command(*command)
                 results = await pipe.execute(raise_on_error=False)
         except (RedisError, OSError):
-            self._waiting.extendleft(reversed(batch))
+            self._put_back(batch)
             raise
+        if any(isinstance(result, CANNOT_WRITE) for result in results):
+            # What of it was written is written again: receivers know it, and the mirror keeps one.
+            self._put_back(batch)
+            raise ReadOnlyError("the broker takes nothing just now")
         for result in results:
-            # A number that is there already was written by a batch whose answer was lost.
-            if isinstance(result, RedisError) and not isinstance(result, ResponseError):
-                raise result
+            if isinstance(result, ResponseError) and TWICE not in str(result):
+                _log.error("The broker refused something: %s", result)
+
+    def _put_back(self, batch: list[Command]) -> None:
+        """Keep what could not be written; what came since is newer and goes before the oldest of it."""
+        room = QUEUE_LIMIT - len(self._waiting)
+        self._waiting.extendleft(reversed(batch[-room:] if room else []))
 
     # --- Reading ---------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ so that a broker that is away does not matter; any other through the host's inbo
 import asyncio
 import json
 import secrets
+import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Protocol, cast
 
@@ -90,6 +91,7 @@ def _ask_near(near: Near, session_id: str, kind: str, payload: Reply, timeout: f
 
 def _ask_far(host: str, session_id: str, kind: str, payload: Reply, timeout: float) -> Reply:
     request = secrets.token_hex(12)
+    payload = payload | {"deadline": time.time() + timeout}  # what comes later is not carried out
     message = encode(
         {"op": "command", "session": session_id, "type": kind, "payload": payload, "request": request}
     )

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
+# What says that the database is away or busy; any other error is about what was asked of it.
+AWAY = (OperationalError, InterfaceError)
 THREADS = 4
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="live-database")
 T = TypeVar("T")

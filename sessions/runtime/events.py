@@ -35,12 +35,18 @@ class EventLog:
 
     def add(self, event: Event) -> Event:
         """Number an event and keep it; return it as it is sent."""
+        told = {"type": event["type"], "seq": self.seq + 1, "at_ms": self._at_ms(), **event}
+        text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:  # half a character, from a provider that cuts its text anywhere
+            data = text.encode(errors="replace")
+            told = json.loads(data)
         self.seq += 1
-        told = {"type": event["type"], "seq": self.seq, "at_ms": self._at_ms(), **event}
         if event["type"] not in PASSING:
             self._kept.append(told)
             if self._mirror is not None:
-                self._mirror(self.seq, encode(told))
+                self._mirror(self.seq, data)
         return told
 
     def reach(self, seq: int) -> None:
@@ -54,10 +60,6 @@ class EventLog:
     def since(self, seq: int) -> list[Event]:
         """Return what is still kept of everything after `seq`, oldest first."""
         return [event for event in self._kept if event["seq"] > seq]
-
-
-def encode(event: Event) -> bytes:
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def stream_key(session_id: str) -> str:

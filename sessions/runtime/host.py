@@ -6,6 +6,7 @@ task of the session, which ends with it.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 Payload = dict[str, Any]
 INBOX = 64
 OFFERS_A_SECOND, OFFERS_AT_ONCE = 0.5, 10
+STOP_SECONDS = 5.0
 RECORDER_SECONDS = 1.5
 # What shows that somebody is there, or is being spoken to.
 _ACTIVITY = frozenset({"transcript.partial", "transcript.final", "speech.started", "speech.ended"})
@@ -91,7 +93,8 @@ class LiveSession(MediaListener):
         self._socket: Socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._inbox: asyncio.Queue[tuple[str, Payload]] = asyncio.Queue(INBOX)
-        self._begun = False
+        self._begun = self._pressed = False
+        self.ending: asyncio.Task[None] | None = None
         # Each offer opens sockets and a handshake, far more than any other message.
         self._offers = Allowance(OFFERS_A_SECOND, OFFERS_AT_ONCE, time.monotonic())
         self._binary_audio = False
@@ -102,7 +105,6 @@ class LiveSession(MediaListener):
             "session.end": self._client_ends,
             "ask": self._ask,
             "say": self._say,
-            "end": self._api_ends,
             "interrupt": self._interrupt,
         }
         self._at_once: dict[str, Callable[[Payload], None]] = {
@@ -110,8 +112,8 @@ class LiveSession(MediaListener):
             "rtc.offer": lambda payload: self._spawn(self._offer(payload), "answer"),
             "rtc.restart": lambda _: self.parts.media.restart(),
             "avatar.interrupt": lambda _: self._spawn(self._heard(self._interrupt, {}), "interrupt"),
-            "mic.start": lambda _: self.parts.conversation.mic_start(),
-            "mic.stop": lambda _: self.parts.conversation.mic_stop(),
+            "mic.start": lambda _: self._press(),
+            "mic.stop": lambda _: self._release(),
         }
 
     def begin(self, parts: Parts) -> None:
@@ -177,6 +179,7 @@ class LiveSession(MediaListener):
 
     def attach(self, socket: Socket, since: int | None) -> None:
         """A client joins, or comes back; an older socket of the session is sent away."""
+        self._release()
         before, self._socket = self._socket, None
         if before is not None:
             detail = "Another connection took this session over."
@@ -205,6 +208,7 @@ class LiveSession(MediaListener):
 
     def left(self, socket: Socket) -> None:
         if self._socket is socket:
+            self._release()
             self._socket = None
             self.timers.socket_lost_at = self.parts.now()
 
@@ -229,6 +233,16 @@ class LiveSession(MediaListener):
         """Sound over the WebSocket; the WebRTC microphone is ignored from now on."""
         self._binary_audio = True
         self._hear(pcm16k)
+
+    def _press(self) -> None:
+        self._pressed = True
+        self.parts.conversation.mic_start()
+
+    def _release(self) -> None:
+        """The button is up, or whoever held it is gone."""
+        if self._pressed:
+            self._pressed = False
+            self.parts.conversation.mic_stop()
 
     def _hear(self, pcm16k: bytes) -> None:
         if not self.active:
@@ -274,13 +288,13 @@ class LiveSession(MediaListener):
     async def _answer(self, payload: Payload) -> None:
         if not self._offers.take(1, self.parts.now()):
             raise LimitReached("Offers come too fast.", code="too_many_offers")
-        sdp = await self.parts.media.answer(payload["sdp"])
+        sdp = await self.parts.media.answer(payload["sdp"], payload.get("id"))
         if sdp is not None:
             name = {} if payload.get("id") is None else {"id": payload["id"]}
             self.emit({"type": "rtc.answer", "sdp": sdp, **name})
 
     async def _candidate(self, payload: Payload) -> None:
-        await self.parts.media.candidate(payload["candidate"])
+        await self.parts.media.candidate(payload["candidate"], payload.get("id"))
 
     async def _ask(self, payload: Payload) -> Payload:
         return {"turn": await self.parts.conversation.ask(**await self._said(payload))}
@@ -297,7 +311,10 @@ class LiveSession(MediaListener):
         """Return what is said as the conversation takes it: text, or the sound of an upload."""
         self.timers.last_activity_at = self.parts.now()
         if "upload" in payload:
-            return {"pcm48k": await self.parts.sound_of(payload["upload"]["key"])}
+            sound = await self.parts.sound_of(payload["upload"]["key"])
+            if time.time() > payload.get("deadline", math.inf):
+                raise Conflict("It came too late.", code="too_late")  # whoever asked was told that it failed
+            return {"pcm48k": sound}
         return {"text": payload["text"]}
 
     async def _interrupt(self, _: Payload) -> Payload:
@@ -306,9 +323,6 @@ class LiveSession(MediaListener):
 
     async def _client_ends(self, _: Payload) -> None:
         self.office.end(self, "client_ended")
-
-    async def _api_ends(self, payload: Payload) -> None:
-        self.office.end(self, payload.get("reason", "api_ended"))
 
     # --- Media -----------------------------------------------------------------------------
 
@@ -382,16 +396,23 @@ class LiveSession(MediaListener):
         if self.closed:
             return
         self.closed = True
-        current = asyncio.current_task()
-        tasks = [task for task in self._tasks if task is not current]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=5)
-        await self.parts.conversation.close()
-        await self.parts.media.close()
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        await self._step("conversation", STOP_SECONDS, self.parts.conversation.close())
+        await self._step("media", STOP_SECONDS, self.parts.media.close())
         if self.parts.recorder is not None:
-            await _within(RECORDER_SECONDS, self.parts.recorder.close())
+            await self._step("recorder", RECORDER_SECONDS, self.parts.recorder.close())
+
+    async def _step(self, what: str, seconds: float, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for one part to end, for a while. One that fails or hangs keeps no other."""
+        task = asyncio.create_task(work, name=f"{self.id} closes its {what}")
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        for one in done:
+            if not one.cancelled() and (error := one.exception()) is not None:
+                _log.error("%s: the %s did not close", self.id, what, exc_info=error)
 
     def say_ended(self, reason: str) -> None:
         """The session is over: tell whoever is there, and let go of them."""
@@ -439,12 +460,3 @@ class Near(Link):
 
     def detach(self) -> None:
         self.session.left(self.socket)
-
-
-async def _within(seconds: float, work: Awaitable[None]) -> None:
-    """Wait for something for a while; it goes on by itself if it takes longer."""
-    task = asyncio.ensure_future(work)
-    done, _ = await asyncio.wait({task}, timeout=seconds)
-    for one in done:
-        if (error := one.exception()) is not None:
-            _log.error("The recorder did not close: %s", error)

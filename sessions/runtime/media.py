@@ -14,6 +14,8 @@ from rtc.playout import Playout, PlayoutListener
 
 _log = logging.getLogger(__name__)
 
+EARLY_CANDIDATES = 50
+
 
 class MediaListener(Protocol):
     """What a session hears of its media. Called on the event loop; must not wait."""
@@ -31,8 +33,10 @@ class MediaListener(Protocol):
 class _Watch(PeerListener):
     """Hears one peer, and passes on what it says as long as it is the one of the moment."""
 
-    def __init__(self, media: "Media") -> None:
+    def __init__(self, media: "Media", name: str | int | None) -> None:
         self._media = media
+        self.name = name  # what the client calls its offer
+        self.early: list[dict[str, Any] | None] = []  # candidates that came before the answer was made
         self.peer: Peer | None = None
         self._offered_at = time.monotonic()
         self._after_ms: int | None = None
@@ -114,12 +118,12 @@ class Media:
 
     # --- Peers -----------------------------------------------------------------------------
 
-    async def answer(self, sdp: str) -> str | None:
+    async def answer(self, sdp: str, name: str | int | None = None) -> str | None:
         """Answer an offer; raises PeerError. The present peer goes on until the new one is connected.
 
         None when a newer offer came meanwhile, so that this one matters no more.
         """
-        watch = _Watch(self)
+        watch = _Watch(self, name)
         previous, self._coming = self._coming, watch
         if previous is not None and previous.peer is not None:
             self._close(previous.peer)
@@ -132,15 +136,21 @@ class Media:
         if self._coming is not watch:  # a newer offer came meanwhile
             self._close(peer)
             return None
+        for candidate in watch.early:
+            await peer.add_candidate(candidate)
         # The clock starts before the connection is there, so that the first picture is ready for it.
         self._start()
         return peer.answer_sdp
 
-    async def candidate(self, candidate: dict[str, Any] | None) -> None:
-        """Add a candidate of the client to the newest peer."""
+    async def candidate(self, candidate: dict[str, Any] | None, name: str | int | None = None) -> None:
+        """Add a candidate of the client to the newest peer, or to that of the offer of this name."""
         watch = self._coming or self.watch
-        if watch is not None and watch.peer is not None:
+        if watch is None or name not in (None, watch.name):
+            return
+        if watch.peer is not None:
             await watch.peer.add_candidate(candidate)
+        elif len(watch.early) < EARLY_CANDIDATES:
+            watch.early.append(candidate)
 
     def restart(self) -> None:
         """The client gave its peer up and will send another offer."""

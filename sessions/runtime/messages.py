@@ -19,7 +19,14 @@ Check = Callable[[Any], bool]
 
 
 def _text(limit: int) -> Check:
-    return lambda value: isinstance(value, str) and len(value.strip()) > 0 and len(value) <= limit
+    return lambda value: (
+        isinstance(value, str) and len(value.strip()) > 0 and len(value) <= limit and _storable(value)
+    )
+
+
+def _storable(text: str) -> bool:
+    """Neither NUL, which PostgreSQL refuses, nor half a character, which is no UTF-8."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _candidate(value: Any) -> bool:
@@ -31,13 +38,18 @@ def _candidate(value: Any) -> bool:
 
 def _name(value: Any) -> bool:
     """What a client calls its offer, if it calls it anything: the answer repeats it."""
-    return value is None or isinstance(value, int) or (isinstance(value, str) and len(value) <= 100)
+    if isinstance(value, str):
+        return len(value) <= 100 and _storable(value)
+    return value is None or (isinstance(value, int) and abs(value) < 2**53)
 
 
 # Fields that are not named here are ignored, so that newer clients can talk to older servers.
 FIELDS: dict[str, dict[str, tuple[Check, str]]] = {
     "rtc.offer": {"sdp": (_text(MAX_SDP), "an SDP offer"), "id": (_name, "a short text or a number")},
-    "rtc.candidate": {"candidate": (_candidate, "an ICE candidate or null")},
+    "rtc.candidate": {
+        "candidate": (_candidate, "an ICE candidate or null"),
+        "id": (_name, "what the offer was called"),
+    },
     "rtc.restart": {},
     "user.text": {"text": (_text(MAX_SPEECH), f"1 to {MAX_SPEECH} characters of text")},
     "avatar.say": {"text": (_text(MAX_SPEECH), f"1 to {MAX_SPEECH} characters of text")},

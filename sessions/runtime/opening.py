@@ -18,7 +18,7 @@ from rtc.clock import Pump
 from rtc.frames import IdleLoop
 from rtc.ice import IceConfig
 from sessions import ice, presenter, services
-from sessions.hosting import Standing
+from sessions.hosting import Standing, standing_of
 from sessions.models import Session, SessionStatus, Turn
 from sessions.pipeline.conversation import Conversation
 from sessions.pipeline.language import language_model
@@ -53,13 +53,12 @@ def claim(session_id: str, host: str) -> Claimed | None:
     fence = services.host_claim(session_id, host)
     if fence is None:
         return None
-    standing = services.session_activate(session_id, fence)
     row = Session.objects.select_related("avatar").get(pk=session_id)
     turns = list(Turn.objects.filter(session=row).order_by("number"))
     kept = row.persona_snapshot.get("max_history_turns") or PersonaSetup().max_history_turns
     said = [PastTurn(cast("Who", turn.who), text) for turn in turns if (text := _heard(turn))]
     number = turns[-1].number + 1 if turns else 1
-    return Claimed(row, fence, standing, _public(row), tuple(said[-kept:]), number)
+    return Claimed(row, fence, standing_of(row), _public(row), tuple(said[-kept:]), number)
 
 
 def _heard(turn: Turn) -> str:
@@ -134,6 +133,15 @@ def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: 
     loops = partial(tools.loops.rendition, row.idle_key)
     session.begin(Parts(log, media, stage, conversation, recorder, sound_of, loops))
     return session
+
+
+def place(session: LiveSession, standing: Standing) -> None:
+    """The session asked for a place, and has one or waits."""
+    now = session.timers.opened_at
+    session.standing = standing
+    session.timers.active_at = since(standing.started_at, now)
+    if session.timers.queued_at is None:
+        session.timers.queued_at = now
 
 
 async def sound_of(key: str) -> bytes:

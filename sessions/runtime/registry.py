@@ -8,11 +8,14 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import secrets
 import socket as network
+import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -27,7 +30,7 @@ from sessions.pipeline.language import language_model
 from sessions.runtime import commands, lease, metrics, opening
 from sessions.runtime.broker import Broker
 from sessions.runtime.commands import HostUnreachable
-from sessions.runtime.database import in_database
+from sessions.runtime.database import AWAY, in_database
 from sessions.runtime.events import Event, continued
 from sessions.runtime.host import LiveSession, Near, Office
 from sessions.runtime.idle import IdleLoops
@@ -44,6 +47,7 @@ _log = logging.getLogger(__name__)
 
 MIRROR_SECONDS = 1.0
 JOIN_AGAIN_SECONDS = 0.3
+ENDING_SECONDS = 5.0
 FAULTS = {
     "broker_unavailable": "The parts of the service cannot reach each other; the talk goes on when they can.",
     "storage_unavailable": "The storage of the service is away.",
@@ -75,7 +79,7 @@ class Registry(Office):
         )
         self.faults: set[str] = set()
         self.stopping = False
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._opening: dict[str, asyncio.Task[LiveSession | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._doors: dict[str, tuple[LiveSession, Door]] = {}
         self._told: dict[str, int] = {}
@@ -107,9 +111,12 @@ class Registry(Office):
         self.stopping = True
         commands.unserve(self)
         metrics.GAUGES.remove(self.gauges)
-        for task in self._tasks:
+        endings = {one.ending for one in self.sessions.values() if one.ending is not None}
+        for task in [*(self._tasks - endings), *self._opening.values()]:
             task.cancel()
-        hosted = list(self.sessions.values())
+        if endings:
+            await asyncio.wait(endings, timeout=ENDING_SECONDS)
+        hosted = [one for one in self.sessions.values() if one.ending is None]
         await asyncio.gather(*(self._give_up(session) for session in hosted), return_exceptions=True)
         await self.scribe.settled(2.0)
         await self.scribe.close()
@@ -121,6 +128,7 @@ class Registry(Office):
     async def _give_up(self, session: LiveSession) -> None:
         session.send_away()
         await session.stop()
+        await self.scribe.settled(2.0)  # the next host reads what was said
         self.sessions.pop(session.id, None)
         seqs = {session.id: session.parts.log.seq}
         fence = session.facts.fence
@@ -128,10 +136,11 @@ class Registry(Office):
             await in_database(lambda: lease.write_seqs(seqs))
             await in_database(lambda: services.host_release(session.id, self.process_id, fence))
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -161,40 +170,53 @@ class Registry(Office):
 
     async def _hosted(self, session_id: str) -> LiveSession | None:
         """Return the session if it is ours, or can be; None when another process hosts it."""
-        lock = self._opening.setdefault(session_id, asyncio.Lock())
-        async with lock:
-            try:
-                session = self.sessions.get(session_id)
-                if session is None or session.closed:
-                    session = await self._open(session_id)
-            finally:
-                if not lock._waiters:  # noqa: SLF001 - nobody else wants it
-                    self._opening.pop(session_id, None)
-        return session
+        session = self.sessions.get(session_id)
+        if session is not None and session.ending is not None:
+            await asyncio.wait({session.ending})
+            session = self.sessions.get(session_id)
+        if session is not None and not session.closed:
+            return session
+        if session_id not in self._opening:
+            opened = asyncio.create_task(self._open(session_id), name=f"open {session_id}")
+            self._opening[session_id] = opened
+            opened.add_done_callback(partial(self._opened, session_id))
+        # Whoever leaves while it is opened takes it from nobody else, and leaves no half of it behind.
+        return await asyncio.shield(self._opening[session_id])
+
+    def _opened(self, session_id: str, opened: "asyncio.Task[LiveSession | None]") -> None:
+        self._opening.pop(session_id, None)
+        if not opened.cancelled():
+            opened.exception()  # whoever still waits is told
 
     async def _open(self, session_id: str) -> LiveSession | None:
         claimed = await in_database(lambda: opening.claim(session_id, self.process_id))
         if claimed is None:
             return None
+        fence = claimed.fence
         try:
-            idle = await self.idle.get(claimed.row.idle_key)
-            kept = await self._mirrored(session_id)
-            seq = continued(kept, claimed.row.last_seq)
-            tools = opening.Equipment(
-                self, self.pump, self.client, self.scribe, ice.config(), self.broker.mirror, self.idle
-            )
-            session = opening.build(claimed, idle, seq, kept, tools)
+            session = await self._build(claimed)
+            # Last, so that what cannot be hosted takes no place from others.
+            standing = await in_database(lambda: services.session_activate(session_id, fence))
         except BaseException:
-            fence = claimed.fence
             await in_database(lambda: services.host_release(session_id, self.process_id, fence))
             raise
+        opening.place(session, standing)
         self.sessions[session_id] = session
         self._told[session_id] = claimed.row.last_seq
         session.faults = tuple(sorted(self.faults))
         COUNTERS["hosted"] += 1
-        COUNTERS["taken_over"] += claimed.fence > 1
-        _log.info("Hosting %s (claim %d)", session_id, claimed.fence)
+        COUNTERS["taken_over"] += fence > 1
+        _log.info("Hosting %s (claim %d)", session_id, fence)
         return session
+
+    async def _build(self, claimed: opening.Claimed) -> LiveSession:
+        idle = await self.idle.get(claimed.row.idle_key)
+        kept = await self._mirrored(claimed.row.pk)
+        seq = continued(kept, claimed.row.last_seq)
+        tools = opening.Equipment(
+            self, self.pump, self.client, self.scribe, ice.config(), self.broker.mirror, self.idle
+        )
+        return opening.build(claimed, idle, seq, kept, tools)
 
     async def _mirrored(self, session_id: str) -> list[Event]:
         """What the last host told, if the broker can say."""
@@ -221,6 +243,8 @@ class Registry(Office):
 
     def _receive(self, data: bytes) -> None:
         message, body = decode(data)
+        if not self.relay.is_new(message):
+            return
         if self.relay.take(message):
             return
         op = message["op"]
@@ -258,6 +282,8 @@ class Registry(Office):
 
     async def _command(self, message: Message) -> None:
         answer: Message | ParleyError
+        if message["type"] != "end" and time.time() > message["payload"].get("deadline", math.inf):
+            return  # whoever asked was told that it failed
         try:
             answer = await self.command(message["session"], message["type"], message["payload"])
         except ParleyError as error:
@@ -267,51 +293,66 @@ class Registry(Office):
     async def command(self, session_id: str, kind: str, payload: Message) -> Message:
         """Follow a command of a REST request; raises ParleyError."""
         session = self.sessions.get(session_id)
+        if session is not None and kind == "end":
+            # Once begun it is finished, also when nobody waits for it any longer.
+            await asyncio.shield(self._ending(session, payload.get("reason", "api_ended")))
+            return {}
         if session is None or session.closed:
             raise Conflict("The session is not hosted here any more.", code="session_not_active")
-        if kind == "end":
-            return await self._end(session, payload.get("reason", "api_ended"))
         return await session.command(kind, payload)
 
     # --- What sessions want written down ---------------------------------------------------
 
     def end(self, session: LiveSession, reason: str) -> None:
-        if not session.closed:
-            self._spawn(self._ended(session, reason), f"end {session.id}")
+        self._ending(session, reason)
 
-    async def _ended(self, session: LiveSession, reason: str) -> None:
-        await self._end(session, reason)
+    def _ending(self, session: LiveSession, reason: str) -> asyncio.Task[None]:
+        if session.ending is None:
+            session.ending = self._spawn(self._end(session, reason), f"end {session.id}")
+        return session.ending
 
-    async def _end(self, session: LiveSession, reason: str) -> Message:
-        if session.closed:
-            return {}
-        await session.stop()
-        fence, session_id = session.facts.fence, session.id
-        # What was said comes first: the end of a session is when others read it.
-        await self.scribe.settled(1.0)
+    async def _end(self, session: LiveSession, reason: str) -> None:
+        told = reason
+        try:
+            await session.stop()
+            # What was said comes first: the end of a session is when others read it.
+            await self.scribe.settled(1.0)
+            told = await self._write_end(session, reason)
+        finally:
+            self._over(session, told)
+
+    async def _write_end(self, session: LiveSession, reason: str) -> str:
+        """Return why it ended; nothing where it has not, because another process has it."""
+        session_id, fence = session.id, session.facts.fence
 
         def write() -> bool:
             return services.session_end(session_id, reason, fence=fence)
 
         try:
-            await in_database(write)
-        except Error as error:
+            if await in_database(write):
+                return reason
+            standing = await in_database(lambda: services.standing(session_id))
+        except AWAY as error:
             self.scribe.said(available=False, error=error)
             self.scribe.write((session_id, "end", 0), write)
-        self._over(session, reason)
-        return {}
+            return reason
+        return "erased" if standing is None else standing.end_reason
 
     def _over(self, session: LiveSession, reason: str) -> None:
-        COUNTERS["ended"] += 1
-        session.say_ended(reason)
+        """Let go of a session that ended; without a reason it goes on in another process."""
+        if reason:
+            COUNTERS["ended"] += 1
+            session.say_ended(reason)
+            self.broker.forget(session.id)
+        else:
+            session.send_away()
         self._let_go(session)
-        self.broker.forget(session.id)
 
     def _let_go(self, session: LiveSession) -> None:
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
-        self._told.pop(session.id, None)
-        self.client.forget(session.id)
+            self._told.pop(session.id, None)
+            self.client.forget(session.id)
         for socket_id in [one for one, (of, _) in self._doors.items() if of is session]:
             del self._doors[socket_id]
 
@@ -339,7 +380,10 @@ class Registry(Office):
         while True:
             await asyncio.sleep(1.0)
             for session in list(self.sessions.values()):
-                session.look_at_clock()
+                try:
+                    session.look_at_clock()
+                except Exception:  # noqa: BLE001 - a mistake in one session must not stop the clock of all
+                    _log.exception("%s: its clock could not be looked at", session.id)
 
     async def _keep_leases(self) -> None:
         while True:
@@ -347,7 +391,7 @@ class Registry(Office):
             try:
                 await self._renew()
                 await self._look_after_relayed()
-            except Error as error:
+            except AWAY as error:
                 self.scribe.said(available=False, error=error)
             except Exception:  # noqa: BLE001 - whatever it was, leases have to be renewed again
                 _log.exception("Leases could not be renewed")
@@ -370,7 +414,8 @@ class Registry(Office):
                 session.stands(standing)
         for session_id, lost in renewal.lost.items():
             if (session := self._same(session_id, held)) is not None and not session.closed:
-                await self._lost(session, lost.end_reason if lost is not None else "erased")
+                reason = lost.end_reason if lost is not None else "erased"
+                self._spawn(self._lost(session, reason), f"let go of {session_id}")
 
     def _same(self, session_id: str, held: dict[str, Held]) -> LiveSession | None:
         session = self.sessions.get(session_id)
@@ -379,12 +424,10 @@ class Registry(Office):
     async def _lost(self, session: LiveSession, end_reason: str) -> None:
         """Another process has the session now, or somebody ended it in the database."""
         _log.warning("%s is not ours any more: %s", session.id, end_reason or "another process has it")
-        await session.stop()
-        if end_reason:
+        try:
+            await session.stop()
+        finally:
             self._over(session, end_reason)
-        else:
-            session.send_away()
-            self._let_go(session)
 
     async def _look_after_relayed(self) -> None:
         """Sockets whose host is gone are closed; their clients come back and we take the session on."""

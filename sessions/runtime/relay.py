@@ -20,6 +20,7 @@ from sessions.runtime.events import Event
 from sessions.runtime.links import GOING_AWAY, Link, Socket
 
 ATTACH_SECONDS = 1.0
+SENDERS = 200
 
 Message = dict[str, Any]
 
@@ -86,6 +87,8 @@ class Relay:
         self.process_id = process_id
         self._broker = broker
         self._far: dict[str, Far] = {}
+        self._posted = 0
+        self._heard: dict[str, int] = {}  # the last message of each process, the latest process last
         self._asked: dict[str, tuple[Far, asyncio.Future[str]]] = {}
         self._ops: dict[str, Callable[[str, Message], None]] = {
             "attached": self._answered,
@@ -95,7 +98,22 @@ class Relay:
         }
 
     def post(self, process_id: str, message: Message, body: bytes = b"") -> None:
-        self._broker.push(process_id, encode({**message, "from": self.process_id}, body))
+        self._posted += 1
+        numbered = {**message, "from": self.process_id, "n": self._posted}
+        self._broker.push(process_id, encode(numbered, body))
+
+    def is_new(self, message: Message) -> bool:
+        """False for a message that came before: one whose delivery was not confirmed is sent again."""
+        sender, number = message.get("from", ""), message.get("n")
+        if number is None:
+            return True
+        if number <= self._heard.get(sender, 0):
+            return False
+        self._heard.pop(sender, None)
+        self._heard[sender] = number
+        while len(self._heard) > SENDERS:
+            del self._heard[next(iter(self._heard))]
+        return True
 
     async def attach(self, host: str, session_id: str, socket: Socket, since: int | None) -> Far:
         """Connect a socket to its session's host; raises NotHosted when that does not answer."""

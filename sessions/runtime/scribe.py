@@ -9,9 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from django.db import Error
-
-from sessions.runtime.database import in_database
+from sessions.runtime.database import AWAY, in_database
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +84,7 @@ class Scribe:
         write = self._waiting.pop(place)
         try:
             await in_database(write)
-        except Error as error:
+        except AWAY as error:
             self._waiting.setdefault(place, write)
             self.said(available=False, error=error)
             await asyncio.sleep(RETRY_SECONDS)

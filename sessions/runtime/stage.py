@@ -48,13 +48,24 @@ class RowJournal(Journal):
         self._session_id, self._fence, self._scribe = session_id, fence, scribe
 
     def save(self, turn: TurnRecord) -> None:
-        fields = asdict(turn)
+        fields = cleaned(asdict(turn))
         number = fields.pop("number")
         session_id, fence = self._session_id, self._fence
         self._scribe.write(
             (session_id, "turn", number),
             lambda: services.turn_save(session_id, number, fence=fence, **fields),
         )
+
+
+def cleaned(value: Any) -> Any:
+    """Return a fact without what no database takes: NUL, and halves of characters."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {name: cleaned(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(part) for part in value]
+    return value
 
 
 class LiveStage(Stage):

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import redis.asyncio
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 
 from sessions import services
 from sessions.models import Turn
+from sessions.runtime import broker as broker_module
 from sessions.runtime import watch
 from sessions.runtime.broker import Broker
 from sessions.runtime.events import EventLog
+from sessions.runtime.relay import Relay
 from sessions.runtime.scribe import Scribe
+from sessions.runtime.stage import cleaned
 from storage.errors import StorageError
 
 
@@ -159,6 +162,25 @@ async def test_a_fact_that_cannot_be_written_keeps_no_other() -> None:
     assert written == ["ok"]
 
 
+async def test_a_fact_that_the_database_refuses_is_no_outage() -> None:
+    said: list[bool] = []
+    scribe = Scribe(changed=said.append)
+
+    def refused() -> None:
+        raise DataError("no NUL in text")
+
+    scribe.write(("ses_1", "turn", 1), refused)
+    scribe.start()
+    assert await scribe.settled(5)
+    await scribe.close()
+    assert said == []
+
+
+def test_what_is_written_down_holds_nothing_that_a_database_refuses() -> None:
+    turn = {"text": "a\0b\ud800", "utterances": [{"text": "\0", "words": [["x\0", 1, 2]]}], "number": 7}
+    assert cleaned(turn) == {"text": "ab?", "utterances": [{"text": "", "words": [["x", 1, 2]]}], "number": 7}
+
+
 async def test_messages_between_processes_arrive_in_order_and_an_unread_inbox_is_bounded(
     valkey: str, settings: Any
 ) -> None:
@@ -199,3 +221,24 @@ async def test_the_mirror_of_events_is_bounded_and_written_twice_without_harm(
     assert len(mirrored) == 1000
     assert mirrored[-1].startswith(b'{"type":"reply.delta","seq":1500')
     await broker.close()
+
+
+async def test_what_cannot_be_written_is_put_back_as_far_as_there_is_room(
+    valkey: str, settings: Any, monkeypatch: Any
+) -> None:
+    settings.REDIS_URL = valkey
+    monkeypatch.setattr(broker_module, "QUEUE_LIMIT", 10)
+    broker = Broker("small", receive=lambda _: None, changed=lambda _: None)
+    broker._waiting.extend([("NEW", n) for n in range(7)])
+    broker._put_back([("OLD", n) for n in range(5)])
+    assert list(broker._waiting) == [("OLD", 2), ("OLD", 3), ("OLD", 4), *(("NEW", n) for n in range(7))]
+    await broker._redis.aclose()
+
+
+def test_a_message_that_is_sent_again_is_heard_once() -> None:
+    relay = Relay("here", broker=None)  # type: ignore[arg-type]
+    heard = [relay.is_new({"from": "there", "n": n}) for n in (1, 2, 1, 2, 3)]
+    assert heard == [True, True, False, False, True]
+    assert relay.is_new({"from": "elsewhere", "n": 1})
+    assert relay.is_new({"op": "command"})
+    assert relay.is_new({"op": "command"})

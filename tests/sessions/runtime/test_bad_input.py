@@ -132,6 +132,22 @@ async def test_too_many_of_them_close_the_socket(world: Any, begin: Any, monkeyp
     assert await client.closed() == TOO_MUCH
 
 
+async def test_large_messages_and_sound_are_not_kept_for_strangers(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(world.front, "join", never)
+    client = await world.socket(await begin())
+    for _ in range(200):
+        await client.socket.send_to(bytes_data=bytes(64_000))
+    await client.say("ping")
+    for _ in range(5):
+        await client.socket.send_to(text_data="x" * 60_000)
+    assert await client.closed() == TOO_MUCH
+
+
 async def test_a_client_that_does_not_read_is_let_go(world: Any, begin: Any, monkeypatch: Any) -> None:
     created = await begin()
     client = await world.join(created)

@@ -78,3 +78,13 @@ def test_a_lost_mirror_never_makes_a_number_come_twice() -> None:
     assert continued([], stored_seq=40) == 40 + LOST_MIRROR_GAP
     assert continued([], stored_seq=0) == 0
     assert continued([{"seq": 12}], stored_seq=20) == 20
+
+
+def test_half_a_character_of_a_provider_is_told_and_kept_as_something_that_can_be_sent() -> None:
+    mirrored: list[bytes] = []
+    log = EventLog(at_ms=Timeline(), mirror=lambda _, event: mirrored.append(event))
+    told = log.add({"type": "reply.delta", "text": "cut \ud83d"})
+    assert told["text"] == "cut ?"
+    assert json.loads(mirrored[0]) == told
+    assert log.since(0) == [told]
+    assert told["seq"] == log.seq == 1

@@ -7,6 +7,7 @@ import pytest
 
 from sessions.models import Session, Turn
 from sessions.runtime.links import NORMAL, REPLACED
+from tests.support.light_peer import LightPeer
 
 
 async def test_a_client_joins_is_told_everything_and_sees_the_idle_loop(world: Any, begin: Any) -> None:
@@ -148,3 +149,132 @@ async def test_a_bad_offer_is_named_and_disturbs_nobody(world: Any, begin: Any, 
     await client.say("rtc.offer", sdp=sdp)
     assert (await client.event("error"))["code"] == code
     await client.sees(3)
+
+
+async def test_an_end_goes_on_when_whoever_asked_for_it_has_left(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    created = await begin()
+    client = await world.join(created)
+    talk = world.talk(created)
+    release = asyncio.Event()
+
+    async def slow() -> None:
+        await release.wait()
+
+    monkeypatch.setattr(talk, "close", slow)
+    asked = asyncio.create_task(world.front.command(created.session.pk, "end", {"reason": "api_ended"}))
+    await asyncio.sleep(0.05)
+    asked.cancel()
+    late = asyncio.create_task(world.socket(created))  # comes back while it ends
+    await asyncio.sleep(0.2)
+    assert world.front.sessions[created.session.pk].closed
+    release.set()
+    assert (await client.event("session.ended"))["reason"] == "api_ended"
+    refused = await late
+    assert (await refused.event("error"))["code"] == "session_ended"
+    session = await Session.objects.aget(pk=created.session.pk)
+    assert (session.status, session.fence) == ("ended", 1)
+    assert world.front.sessions == {}
+
+
+async def test_a_part_that_cannot_close_keeps_no_other_from_it(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    created = await begin()
+    client = await world.join(created)
+    await client.connect_media()
+
+    async def broken() -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(world.talk(created), "close", broken)
+    await client.say("session.end")
+    assert (await client.event("session.ended"))["reason"] == "client_ended"
+    assert len(world.front.pump._grid) == 0
+
+
+async def test_a_client_that_leaves_while_its_session_is_opened_leaves_nothing_half_done(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    created = await begin()
+    found = asyncio.Event()
+    real = world.front.idle.get
+
+    async def slowly(key: str) -> Any:
+        await found.wait()
+        return await real(key)
+
+    monkeypatch.setattr(world.front.idle, "get", slowly)
+    gone = await world.socket(created)
+    await asyncio.sleep(0.2)
+    assert (await Session.objects.aget(pk=created.session.pk)).status == "created"
+    await gone.leave()
+    found.set()
+    back = await world.join(created)
+    assert back.events[-1]["status"] == "active"
+    assert (await Session.objects.aget(pk=created.session.pk)).fence == 1
+
+
+async def test_a_session_that_cannot_be_hosted_takes_no_place(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    from project.errors import Unavailable
+
+    created = await begin()
+
+    async def away(_: str) -> Any:
+        raise Unavailable("The storage does not answer.", code="storage_unavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.front.idle, "get", away)
+        refused = await world.socket(created)
+        assert (await refused.event("error"))["code"] == "storage_unavailable"
+        assert await refused.closed() == 4503
+    session = await Session.objects.aget(pk=created.session.pk)
+    assert (session.status, session.host) == ("created", "")
+    assert (await world.join(created)).events[-1]["status"] == "active"
+
+
+async def test_candidates_that_come_before_the_answer_are_not_lost(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    from rtc.peer import Peer
+
+    added: list[Any] = []
+    real = Peer.answer
+
+    async def slowly(*arguments: Any, **known: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await real(*arguments, **known)
+
+    async def add(_: Peer, candidate: Any) -> None:
+        added.append(candidate)
+
+    monkeypatch.setattr(Peer, "answer", slowly)
+    monkeypatch.setattr(Peer, "add_candidate", add)
+    client = await world.join(await begin())
+    peer = LightPeer()
+    await client.say("rtc.offer", sdp=await peer.offer(), id=2)
+    await client.say("rtc.candidate", candidate={"candidate": "of an older offer"}, id=1)
+    await client.say("rtc.candidate", candidate={"candidate": "early"}, id=2)
+    await client.event("rtc.answer", id=2)
+    await client.say("rtc.candidate", candidate={"candidate": "late"}, id=2)
+    async with asyncio.timeout(5):
+        while len(added) < 2:
+            await asyncio.sleep(0.01)
+    assert [candidate["candidate"] for candidate in added] == ["early", "late"]
+    await peer.close()
+
+
+@pytest.mark.parametrize("how", ["leaves", "is replaced"])
+async def test_a_pressed_button_is_released_when_its_client(world: Any, begin: Any, how: str) -> None:
+    created = await begin()
+    client = await world.join(created)
+    await client.say("mic.start")
+    await client.say("ping")
+    await client.event("pong")
+    if how == "leaves":
+        await client.leave()
+    await world.join(created)
+    assert world.talk(created).microphone == ["start", "stop"]

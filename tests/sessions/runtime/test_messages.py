@@ -18,7 +18,8 @@ def test_a_message_is_taken_with_its_fields_and_no_others() -> None:
     said = json.dumps({"type": "user.text", "text": "Hello?", "extra": {"from": "a newer client"}})
     assert parse(said) == ("user.text", {"text": "Hello?"})
     assert parse('{"type": "mic.start"}') == ("mic.start", {})
-    assert parse('{"type": "rtc.candidate", "candidate": null}') == ("rtc.candidate", {"candidate": None})
+    candidate = {"candidate": None, "id": 3}
+    assert parse(json.dumps({"type": "rtc.candidate", **candidate})) == ("rtc.candidate", candidate)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,9 @@ def test_a_message_is_taken_with_its_fields_and_no_others() -> None:
         ('{"type": "user.text"}', "invalid_field"),
         ('{"type": "user.text", "text": 5}', "invalid_field"),
         ('{"type": "user.text", "text": "   "}', "invalid_field"),
+        ('{"type": "user.text", "text": "a\\u0000b"}', "invalid_field"),
+        ('{"type": "user.text", "text": "a\\ud83d"}', "invalid_field"),
+        ('{"type": "rtc.offer", "sdp": "v=0", "id": "\\udc00"}', "invalid_field"),
         ('{"type": "rtc.offer", "sdp": ["v=0"]}', "invalid_field"),
         ('{"type": "rtc.candidate", "candidate": "candidate:1"}', "invalid_field"),
         ('{"type": "rtc.candidate", "candidate": {"candidate": 1}}', "invalid_field"),
@@ -57,6 +61,10 @@ def test_sound_has_whole_samples_and_a_bounded_size() -> None:
         with pytest.raises(InvalidInput) as refused:
             check_audio(data)
         assert refused.value.code == code
+
+
+def test_whole_characters_of_any_plane_are_taken() -> None:
+    assert parse(json.dumps({"type": "user.text", "text": "👋 héllo 日本"}))[1]["text"] == "👋 héllo 日本"
 
 
 def test_an_allowance_fills_up_again_but_never_over_its_rim() -> None:
