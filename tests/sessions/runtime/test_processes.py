@@ -1,17 +1,20 @@
 """Several web processes: sockets and commands that land elsewhere, hosts that stop and hosts that die."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from project.errors import Conflict, NotFound
+from sessions import services
 from sessions.models import Session, Turn
 from sessions.runtime import commands
 from sessions.runtime.commands import HostUnreachable
 from sessions.runtime.links import GOING_AWAY, REPLACED
 from sessions.runtime.registry import Registry
+from sessions.runtime.relay import encode
 
 
 async def die(process: Registry) -> None:
@@ -174,3 +177,61 @@ async def test_two_sockets_at_once_make_one_host(world: Any, begin: Any) -> None
     assert {event["type"] for event in first} == {"session.state"}
     assert len(world.front.sessions) == 1
     assert (await Session.objects.aget(pk=created.session.pk)).fence == 1
+
+
+async def test_a_command_that_comes_too_late_is_not_carried_out(world: Any, begin: Any) -> None:
+    created = await begin()
+    await world.join(created)
+    process, talk = world.front, world.talk(created)
+    late = {"op": "command", "session": created.session.pk, "type": "say", "request": "r1"}
+    process._receive(encode(late | {"payload": {"text": "Too late", "deadline": time.time() - 1}}))
+    process._receive(encode(late | {"payload": {"text": "In time", "deadline": time.time() + 9}}))
+    async with asyncio.timeout(5):
+        while talk.turn < 2:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert talk.turn == 2
+    await process.scribe.settled(5)
+    assert [turn.text async for turn in Turn.objects.filter(session=created.session)] == ["In time"]
+
+
+async def test_sound_that_took_too_long_to_fetch_is_not_played(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    created = await begin()
+    await world.join(created)
+    session = world.front.sessions[created.session.pk]
+
+    async def slow(_: str) -> bytes:
+        await asyncio.sleep(0.1)
+        return bytes(9600)
+
+    monkeypatch.setattr(session.parts, "sound_of", slow)
+    payload = {"upload": {"key": "x"}, "deadline": time.time() + 0.05}
+    with pytest.raises(Conflict):
+        await world.front.command(created.session.pk, "say", payload)
+    assert await world.front.command(created.session.pk, "say", payload | {"deadline": time.time() + 9})
+    assert world.talk(created).turn == 2
+
+
+async def test_the_last_turn_is_written_before_another_host_reads(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    real = services.turn_save
+
+    def slow(*args: Any, **fields: Any) -> bool:
+        time.sleep(0.3)
+        return real(*args, **fields)
+
+    monkeypatch.setattr("sessions.runtime.stage.services.turn_save", slow)
+    created = await begin()
+    client = await world.join(created)
+    await client.say("user.text", text="At the last moment")
+    await client.event("reply.delta")
+    stopping = asyncio.create_task(world.front.stop())
+    await world.join(created, at=world.process())
+    assert [past.text for past in world.talk(created).setup.past] == [
+        "At the last moment",
+        "You said: At the last moment",
+    ]
+    await stopping
