@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sessions.pipeline.turns import Turn
 from workers.adapters.errors import AdapterError
 from workers.adapters.stt.base import Recognizer
+from workers.adapters.text import clean
 
 RATE = 16_000
 _NOISE = re.compile(r"[\[(*♪][^\])*♪]*[\])*♪]?")
@@ -172,7 +173,7 @@ class TurnWords:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         transcript = await self._recognizer.listen(audio, language=self._language)
-        text = believed(transcript.text, voiced_ms=evidence[0], confidence=evidence[1])
+        text = believed(clean(transcript.text), voiced_ms=evidence[0], confidence=evidence[1])
         return Words(text, until_ms, (loop.time() - begun) * 1000)
 
     def _answered(self, question: "Question") -> None:

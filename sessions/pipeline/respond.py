@@ -11,6 +11,7 @@ from sessions.pipeline.faults import Fault, next_within
 from sessions.pipeline.measures import Measures
 from sessions.pipeline.ports import Limits, PersonaSetup
 from workers.adapters.errors import AdapterError
+from workers.adapters.text import Cleaner
 
 if TYPE_CHECKING:
     from workers.adapters.llm.base import LanguageModel, Message
@@ -32,7 +33,7 @@ async def answer(
     Closing it closes the connection to the model.
     """
     now = asyncio.get_running_loop().time
-    begun, said = now(), False
+    begun, said, cleaner = now(), False, Cleaner()
     stream = model.stream(
         messages, max_tokens=persona.max_tokens, knowledge=persona.knowledge, language=persona.language
     )
@@ -42,6 +43,7 @@ async def answer(
             if text is None:
                 break
             measures.mark("first_token")
+            text = cleaner.feed(text)
             said = said or bool(text.strip())
             yield text
     if not said:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sessions.pipeline.faults import Fault
 from sessions.pipeline.ports import Limits
 from workers.adapters.errors import AdapterError
+from workers.adapters.text import clean
 from workers.speech.decimate import Decimator
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ async def recognised(recognizer: Recognizer, pcm48k: bytes, language: str, limit
     except AdapterError as exc:
         code = f"recognition_{exc.code.removeprefix('provider_')}"
         raise Fault("recognition", code, str(exc)) from exc
-    if not found.text.strip():
+    text = clean(found.text).strip()
+    if not text:
         raise Fault("recognition", "nothing_heard", "Nothing was understood in the recording.")
-    return found.text.strip()
+    return text
 
 
 async def _wav(pcm48k: bytes) -> bytes:

@@ -101,6 +101,13 @@ async def test_the_question_of_a_pause_answers_for_the_whole_turn():
     assert told == ["When are you open?"]
 
 
+async def test_what_nobody_can_store_is_not_understood():
+    words, told = words_of(Scribe("When\0 are you \ud83dopen?"))
+    words.paused(turn(1_000), 1_256)
+    assert (await words.final(turn(1_000), 1_700)).text == "When are you open?"
+    assert told == ["When are you open?"]
+
+
 async def test_more_voice_after_the_pause_is_asked_about_again():
     scribe = Scribe("When are", "When are you open?")
     words, _ = words_of(scribe)

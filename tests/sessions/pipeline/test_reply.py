@@ -1,6 +1,7 @@
 """A turn of the avatar: from text to what is played, and what is told about it."""
 
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
@@ -275,6 +276,22 @@ async def test_a_recorded_question_is_recognised_and_answered():
         assert len(talk.ears.heard[0]) == 44 + 32_000
         assert talk.stage.turns[1].source == "upload"
         assert talk.model.asked[0][-1].content == "When are you open?"
+
+
+@in_virtual_time
+async def test_what_nobody_can_store_is_neither_heard_nor_answered():
+    asked, answer = (
+        "When are\0 you open\ud83d?",
+        [0.1, "\0", "At ni\0ne \ud83d", "\ude00", " today.", "\ud83d"],
+    )
+    async with room(answers=[answer], ears=[asked]) as talk:
+        await talk.conversation.ask(pcm48k=tone(1000, rate=48_000))
+        ended = await talk.until("speech.ended")
+        assert talk.of("transcript.final")[0]["text"] == "When are you open?"
+        assert "".join(event["text"] for event in talk.of("reply.delta")) == "At nine 😀 today."
+        assert "\0" not in ended["heard_text"]
+        assert talk.stage.turns[2].text == "At nine 😀 today."
+        json.dumps(talk.stage.events, ensure_ascii=False).encode()
 
 
 @in_virtual_time

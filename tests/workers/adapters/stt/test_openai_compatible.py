@@ -57,3 +57,9 @@ def test_faults_are_judged(behaviours, code, retryable):
     with speech_server(*behaviours) as server, pytest.raises(AdapterError) as caught:
         ears(server).recognize(b"RIFF")
     assert (caught.value.code, caught.value.retryable) == (code, retryable)
+
+
+def test_what_nobody_can_store_is_left_out():
+    segment = {"start": 0, "end": 1, "text": "He\0llo\ud83d."}
+    heard = recognizer._transcript({"text": "He\0llo\ud83d.", "segments": [segment]})
+    assert (heard.text, heard.segments[0].text) == ("Hello.", "Hello.")

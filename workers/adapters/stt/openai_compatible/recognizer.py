@@ -13,6 +13,7 @@ from workers.adapters.endpoint import Deadlines, Endpoint, async_client, client,
 from workers.adapters.errors import AdapterError
 from workers.adapters.refusals import Refusal, refusal
 from workers.adapters.stt.base import Segment, Transcript
+from workers.adapters.text import clean
 
 ATTEMPTS = 3
 BACKOFF_SECONDS = 0.25
@@ -78,7 +79,7 @@ class OpenAICompatible:
                 self.provider, response.status_code, response.content, response.headers.get("retry-after")
             )
         if response.headers.get("content-type", "").startswith("text/plain"):
-            return Transcript(response.text.strip())
+            return Transcript(clean(response.text).strip())
         try:
             return _transcript(json.loads(response.content))
         except (ValueError, TypeError, KeyError, AttributeError, IndexError) as exc:
@@ -99,13 +100,12 @@ def _transcript(body: Any) -> Transcript:
         if "text" not in body and "segments" not in body:
             raise KeyError
         text = " ".join(segment.text for segment in segments)
-    return Transcript(str(text).strip(), segments)
+    return Transcript(clean(str(text)).strip(), segments)
 
 
 def _segment(part: Mapping[str, Any]) -> Segment:
-    return Segment(
-        round(float(part["start"]) * 1000), round(float(part["end"]) * 1000), str(part["text"]).strip()
-    )
+    start_ms, end_ms = (round(float(part[name]) * 1000) for name in ("start", "end"))
+    return Segment(start_ms, end_ms, clean(str(part["text"])).strip())
 
 
 def _pause_or_raise(exc: AdapterError, attempt: int) -> float:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from workers.adapters.avatar.base import Phone
 from workers.adapters.errors import AdapterError
+from workers.adapters.text import clean
 from workers.adapters.tts.base import PcmChunk, SpeechEvent, Timings, Word
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -204,7 +205,9 @@ class EventDecoder:
 
 def _timings(event: dict[str, Any]) -> Timings:
     phones = (Phone(str(p["symbol"]), int(p["start_ms"]), int(p["end_ms"])) for p in event.get("phones", ()))
-    words = (Word(str(w["text"]), int(w["start_ms"]), int(w["end_ms"])) for w in event.get("words", ()))
+    words = (
+        Word(clean(str(w["text"])), int(w["start_ms"]), int(w["end_ms"])) for w in event.get("words", ())
+    )
     return Timings(tuple(phones), tuple(words))
 
 
