@@ -9,7 +9,7 @@ from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from rtc.frames import AccessUnit, IdleLoop
+from rtc.frames import AccessUnit
 
 # FFmpeg would decode the first picture to learn what the headers say, at two thirds of the cost.
 LOOK_ONLY = {"skip_frame": "all"}
@@ -34,18 +34,6 @@ def access_units(mp4: bytes) -> tuple[AccessUnit, ...]:
     if not units or not units[0].keyframe:
         raise MediaMalformed("the fragment does not open with an IDR frame")
     return units
-
-
-def idle_loop(mp4: bytes) -> IdleLoop:
-    """Read an avatar's idle loop. Raises `MediaMalformed`."""
-    return IdleLoop(access_units(mp4))
-
-
-def size_of(mp4: bytes) -> tuple[int, int]:
-    """Return width and height of the pictures. Raises `MediaMalformed`."""
-    with _open(mp4) as container:
-        video = _video(container)
-        return video.codec_context.width, video.codec_context.height
 
 
 def _open(mp4: bytes) -> InputContainer:

@@ -66,11 +66,6 @@ def close_turns(session_id: str) -> None:
     open_turns.update(status=TurnStatus.DONE, interrupted=interrupted)
 
 
-def host_renew(session_id: str, host: str, fence: int) -> bool:
-    """Go on hosting; False when the session has another host now, or has ended."""
-    return session_id in hosts_renew(host, {session_id: fence})
-
-
 def hosts_renew(host: str, fences: Mapping[str, int]) -> dict[str, Standing]:
     """Go on hosting all of these at once (session id -> fence).
 
@@ -95,11 +90,6 @@ def host_of(session_id: str) -> str | None:
     """Return the process that hosts a session now; None when none does."""
     rows = Session.objects.filter(pk=session_id, host_lease_until__gt=_now(), status__in=states.UNFINISHED)
     return rows.exclude(host="").values_list("host", flat=True).first()
-
-
-def is_active(session_id: str, fence: int) -> bool:
-    """Say whether this host still holds a running session."""
-    return Session.objects.filter(pk=session_id, fence=fence, status=SessionStatus.ACTIVE).exists()
 
 
 def _now() -> datetime:

@@ -27,7 +27,6 @@ from sessions.hosting import (
     host_claim,
     host_of,
     host_release,
-    host_renew,
     hosts_renew,
     standing,
     standing_of,
@@ -41,7 +40,7 @@ from sessions.models import (
     SessionStatus,
     Turn,
 )
-from sessions.wishes import Order, Wish
+from sessions.wishes import Order
 
 __all__ = [
     "Created",
@@ -49,11 +48,9 @@ __all__ = [
     "host_claim",
     "host_of",
     "host_release",
-    "host_renew",
     "hosts_renew",
     "session_accept",
     "session_activate",
-    "session_create",
     "session_end",
     "session_media_started",
     "session_note",
@@ -61,7 +58,6 @@ __all__ = [
     "session_open",
     "session_phase",
     "standing",
-    "turn_next",
     "turn_save",
 ]
 
@@ -74,12 +70,6 @@ class Created:
 
     session: Session
     client_token: str
-
-
-def session_create(owner: User, **wanted: Any) -> Created:
-    """Begin a session; `wanted` are the fields of `Wish`. Raises `InvalidInput` or `LimitReached`."""
-    with transaction.atomic():
-        return session_accept(owner, wishes.check(owner, Wish(**wanted)))
 
 
 def session_accept(owner: User, order: Order) -> Created:
@@ -222,12 +212,6 @@ def used_seconds(session: Session) -> int:
     if session.end_reason == EndReason.HOST_LOST and session.last_seen_at is not None:
         until = min(until, session.last_seen_at)
     return max(0, round((until - session.started_at).total_seconds()))
-
-
-def turn_next(session_id: str) -> int:
-    """Return the number of the next turn, from 1."""
-    last = Turn.objects.filter(session=session_id).order_by("-number").values_list("number", flat=True)
-    return (last.first() or 0) + 1
 
 
 def turn_save(session_id: str, number: int, *, fence: int | None = None, **fields: Any) -> bool:

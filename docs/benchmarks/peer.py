@@ -25,8 +25,9 @@ import cv2
 import numpy as np
 
 from rtc.clock import Pump
+from rtc.frames import IdleLoop
 from rtc.ice import IceConfig
-from rtc.packets import idle_loop
+from rtc.packets import access_units
 from rtc.peer import Peer
 from rtc.playout import Playout
 from tests.support.light_peer import LightPeer
@@ -315,7 +316,7 @@ async def cycles(pipe: Connection, count: int, loop: Any) -> list[tuple[int, Kep
 
 
 async def work(pipe: Connection, loop_file: bytes, plan: Plan) -> tuple[list[Row], list[tuple[int, Kept]]]:
-    loop = idle_loop(loop_file)
+    loop = IdleLoop(access_units(loop_file))
     await disconnect(pipe, await connect(pipe, 2))  # whatever is loaded once
     rows = [await measure(pipe, count, plan.seconds, loop) for count in plan.counts]
     await asyncio.sleep(1)

@@ -20,8 +20,8 @@ from docs.benchmarks.scaling import PORTRAIT
 from docs.benchmarks.speech import KEY, SCRIPT, sidecar, wait_until_up
 from rtc import opus
 from rtc.comfort import COMFORT
-from rtc.frames import SAMPLES_PER_FRAME, SAMPLES_PER_PACKET, PlayedRun, Segment, Tick
-from rtc.packets import access_units, idle_loop
+from rtc.frames import SAMPLES_PER_FRAME, SAMPLES_PER_PACKET, IdleLoop, PlayedRun, Segment, Tick
+from rtc.packets import access_units
 from rtc.playout import Playout
 from workers.adapters import registry
 from workers.adapters.avatar.base import AudioWindow, Still
@@ -177,7 +177,7 @@ class Scene:
         self.renderer = registry.renderer("viseme")
         self.avatar = self.renderer.load(made.bundle)
         self.mp4 = encode_idle(made.idle, width=made.width, height=made.height).data
-        self.loop = idle_loop(self.mp4)
+        self.loop = IdleLoop(access_units(self.mp4))
         self.pcm = soxr.resample(sound, 48_000, 16_000)
 
     def fragment(self, phase: int, frames: int) -> bytes:
@@ -242,7 +242,7 @@ def cost_table(scene: Scene, sound: Sound) -> Iterator[str]:
     yield "|---|---|---|"
     for name, spent, times in rows:
         yield f"| {name} | {spent:.1f} | {spent * times / 1e4:.3f} |"
-    spent = cpu_us(lambda: idle_loop(scene.mp4), 2) / 1000
+    spent = cpu_us(lambda: IdleLoop(access_units(scene.mp4)), 2) / 1000
     yield f"| once for each avatar and process: the idle loop | {spent:.0f} ms | |"
 
 

@@ -66,7 +66,7 @@ class Recorder:
     """Records one session for one host. To be used on the event loop; no call waits.
 
     `fence` is the host's number: parts of different hosts have different keys. `flush` makes playout
-    tell what it played so far. `told` hears when storage goes away and when it is back.
+    tell what it played so far.
     """
 
     def __init__(
@@ -75,7 +75,6 @@ class Recorder:
         fence: int,
         *,
         flush: Callable[[], None] = lambda: None,
-        told: Callable[[bool], None] = lambda _available: None,
         put: Put = recordings.put_part,
         budget: Budget = _budget,
         part_seconds: float = PART_SECONDS,
@@ -83,7 +82,7 @@ class Recorder:
         give_up_seconds: float = GIVE_UP_SECONDS,
     ) -> None:
         self._session_id, self._fence = session_id, fence
-        self._flush, self._told, self._put, self._budget = flush, told, put, budget
+        self._flush, self._put, self._budget = flush, put, budget
         self._part_seconds, self._retry_seconds = part_seconds, retry_seconds
         self._give_up_seconds = give_up_seconds
         self._sheet = Sheet()
@@ -92,7 +91,6 @@ class Recorder:
         self._parts = 0
         self._waiting: deque[tuple[Sheet, int]] = deque()
         self._closing = asyncio.Event()
-        self._available = True
         self._task: asyncio.Task[None] | None = None
 
     def fragment(self, fragment: bytes, pcm48k: bytes, utterance: int) -> Take:
@@ -174,30 +172,24 @@ class Recorder:
 
     async def _store(self) -> None:
         """Store what waits, in order, however often it takes."""
-        loop = asyncio.get_running_loop()
+        loop, away = asyncio.get_running_loop(), False
         while self._waiting:
             sheet, size = self._waiting[0]
             try:
                 await loop.run_in_executor(_threads, self._put_sheet, sheet, self._parts)
             except (StorageError, OSError) as error:
-                self._tell(False, error)
+                if not away:
+                    _log.warning("%s: the recording waits for storage: %s", self._session_id, error)
+                away = True
                 await asyncio.sleep(self._retry_seconds)
                 continue
             self._waiting.popleft()
             self._budget.give(size)
             self._parts += 1
-            self._tell(True)
+            away = False
 
     def _put_sheet(self, sheet: Sheet, number: int) -> None:
         self._put(self._session_id, self._fence, number, pack(sheet))
-
-    def _tell(self, available: bool, error: Exception | None = None) -> None:
-        if available == self._available:
-            return
-        self._available = available
-        if error is not None:
-            _log.warning("%s: the recording waits for storage: %s", self._session_id, error)
-        self._told(available)
 
     def _drop_all(self) -> None:
         while self._waiting:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from rtc.clock import Driven, Pump
-from rtc.frames import Tick
+from rtc.frames import IdleLoop, Tick
 from rtc.ice import IceConfig
-from rtc.packets import idle_loop
+from rtc.packets import access_units
 from rtc.peer import Peer
 from rtc.playout import Playout
 from tests.browser.conftest import FLAGS, PATHS
@@ -83,7 +83,7 @@ class Server:
     """Peers with a clock and an idle loop, on an event loop in a thread, as in a web process."""
 
     def __init__(self, loop_file: bytes) -> None:
-        self._idle = idle_loop(loop_file)
+        self._idle = IdleLoop(access_units(loop_file))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

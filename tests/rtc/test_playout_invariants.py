@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rtc.comfort import COMFORT
 from rtc.frames import AccessUnit, IdleLoop, Segment, Tick
-from rtc.packets import access_units, idle_loop
+from rtc.packets import access_units
 from rtc.playout import Playout
 from tests.rtc.cast import LOOP_FRAMES, Told
 from tests.rtc.cast import idle_loop as named_loop
@@ -247,7 +247,7 @@ def test_the_motion_never_jumps_by_more_than_three_frames(replies):
 @cache
 def real_loop(crf: float) -> IdleLoop:
     pictures = (numbered_frame(number) for number in range(20))
-    return idle_loop(encode_idle(pictures, width=WIDTH, height=HEIGHT, crf=crf).data)
+    return IdleLoop(access_units(encode_idle(pictures, width=WIDTH, height=HEIGHT, crf=crf).data))
 
 
 @cache

@@ -225,7 +225,6 @@ def test_a_renewal_tells_what_was_lost_and_how_the_rest_stands(places, arrive) -
     services.session_end(first[0], "api_ended")
     kept = services.hosts_renew("web-1", {one[0]: one[1] for one in (first, second, third)})
     assert {pk: (told.status, told.position) for pk, told in kept.items()} == {second[0]: ("active", None)}
-    assert services.host_renew(third[0], "web-1", third[1]) is False
 
 
 def test_a_session_given_up_in_order_is_free_at_once(arrive) -> None:
@@ -241,11 +240,11 @@ def test_a_session_given_up_in_order_is_free_at_once(arrive) -> None:
 def test_the_same_process_may_claim_again_and_its_older_number_is_void(arrive) -> None:
     session_id, fence, _ = arrive()
     assert services.host_claim(session_id, "web-1") == fence + 1
-    assert services.host_renew(session_id, "web-1", fence) is False
+    assert services.hosts_renew("web-1", {session_id: fence}) == {}
 
 
 def test_nobody_hosts_a_session_that_ended(arrive) -> None:
     session_id, fence, _ = arrive()
     services.session_end(session_id, "client_ended")
     assert services.host_claim(session_id, "web-2") is None
-    assert services.host_renew(session_id, "web-1", fence) is False
+    assert services.hosts_renew("web-1", {session_id: fence}) == {}

@@ -3,20 +3,23 @@
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from generation.avatars.models import Avatar
 from project.accounts.models import User
-from sessions import services
+from sessions import services, wishes
 from sessions.models import Session
 from sessions.services import Created
+from sessions.wishes import Wish
 
 HOST = "web-1"
 
 
 def create(owner: User, avatar: Avatar, **wanted: Any) -> Created:
-    """Begin a session as the REST call does."""
-    return services.session_create(owner, avatar=avatar.pk, **wanted)
+    """Begin a session as the REST call does; `wanted` are more fields of `Wish`."""
+    with transaction.atomic():
+        return services.session_accept(owner, wishes.check(owner, Wish(avatar=avatar.pk, **wanted)))
 
 
 def join(created: Created, host: str = HOST) -> int:

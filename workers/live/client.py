@@ -50,10 +50,7 @@ _FAILURES = (RedisError, OSError, TimeoutError)
 
 
 class RenderClient:
-    """One per process. `process_id` names its stream of replies, and must be fresh at every start.
-
-    `on_reachable` is told when the broker goes and when it is back.
-    """
+    """One per process. `process_id` names its stream of replies, and must be fresh at every start."""
 
     def __init__(
         self,
@@ -62,7 +59,6 @@ class RenderClient:
         url: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         slot_seconds: float | None = None,
-        on_reachable: Callable[[bool], None] | None = None,
     ) -> None:
         self._url = url or settings.REDIS_URL
         self._patience = patience_seconds
@@ -71,9 +67,7 @@ class RenderClient:
         self._sessions: dict[str, Requester] = {}
         self._pending: dict[Key, Pending] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._replies = Replies(
-            f"{wire.REPLIES}{process_id}", self._url, deliver=self._deliver, on_reachable=on_reachable
-        )
+        self._replies = Replies(f"{wire.REPLIES}{process_id}", self._url, deliver=self._deliver)
         self._redis: aioredis.Redis = aioredis.Redis.from_url(
             self._url,
             socket_connect_timeout=CONNECT_SECONDS,
@@ -101,11 +95,6 @@ class RenderClient:
     def reachable(self) -> bool:
         """Whether the broker answered lately."""
         return self._replies.reachable
-
-    def position(self, session: str) -> int:
-        """Return a session's place in the line for a slot, from 1; 0 where it does not wait."""
-        kept = self._sessions.get(session)
-        return 0 if kept is None else kept.position
 
     async def render(self, *, session: str, **fields: Unpack[Fields]) -> RenderReply:
         """Have one fragment made; see `RenderRequest` for the fields.
@@ -212,20 +201,16 @@ class RenderClient:
         if kept.leaving is not None:
             await asyncio.wait((kept.leaving,))  # or it would give away what we take now
         give_up = time.monotonic() + self._slot_seconds
-        try:
-            while not await self._took_slot(pending):
-                if time.monotonic() > give_up:
-                    raise RenderFailed("no worker has room for this session", code="no_slot")
-                await asyncio.wait((pending.answer,), timeout=SLOT_PAUSE_SECONDS)
-                raise_if_over(pending)
-        finally:
-            kept.position = 0
+        while not await self._took_slot(pending):
+            if time.monotonic() > give_up:
+                raise RenderFailed("no worker has room for this session", code="no_slot")
+            await asyncio.wait((pending.answer,), timeout=SLOT_PAUSE_SECONDS)
+            raise_if_over(pending)
 
     async def _took_slot(self, pending: Pending) -> bool:
         kept = pending.session
         weight = weight_of(pending.request.width, pending.request.height)
         slot = await self._steadily(pending, lambda: self._slots.take(kept.queue, kept.member, weight=weight))
-        kept.position = slot.position
         if slot.granted:
             kept.slot_taken = time.monotonic()
         return slot.granted

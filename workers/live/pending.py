@@ -25,7 +25,6 @@ class Requester:
     over: int = -1  # this epoch and all before it
     queue: str = ""
     slot_taken: float = float("-inf")  # monotonic
-    position: int = 0
     leaving: asyncio.Task[None] | None = None
 
     @property

@@ -24,21 +24,13 @@ _log = logging.getLogger(__name__)
 
 
 class Replies:
-    """`deliver` is called for each reply on the event loop; `on_reachable` when the broker goes or comes."""
+    """`deliver` is called for each reply on the event loop."""
 
-    def __init__(
-        self,
-        key: str,
-        url: str,
-        *,
-        deliver: Callable[[RenderReply], None],
-        on_reachable: Callable[[bool], None] | None = None,
-    ) -> None:
+    def __init__(self, key: str, url: str, *, deliver: Callable[[RenderReply], None]) -> None:
         self.key = key
         self.outages = 0
         self._url = url
         self._deliver = deliver
-        self._on_reachable = on_reachable
         self._up = asyncio.Event()
         self._up.set()  # until somebody finds out otherwise
         self._after = "0-0"
@@ -59,7 +51,6 @@ class Replies:
             _log.warning("The broker is away; render requests wait (%s)", error)
             self.outages += 1
             self._up.clear()
-            self._tell()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="render replies")
@@ -115,8 +106,3 @@ class Replies:
         if not self._up.is_set():
             _log.warning("The broker is back")
             self._up.set()
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._on_reachable is not None:
-            self._on_reachable(self._up.is_set())

@@ -57,7 +57,6 @@ class RenderRequest:
     phones: tuple[Phone, ...] = ()
     crf: float = CRF
     attempt: int = 1
-    background_key: str = ""
 
     @property
     def name(self) -> str:
@@ -97,7 +96,6 @@ class Fields(TypedDict):
     lookahead: int
     phones: NotRequired[tuple[Phone, ...]]
     crf: NotRequired[float]
-    background_key: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from django.utils import timezone
 from project.accounts.models import Role, User
 from sessions import services
 from sessions.models import Session
+from tests.support.sessions import create
 
 SHOP = "https://shop.example.com"
 PROTECTED = ["/live/", "/sessions/", "/sessions/ses_1", "/live/console/", "/live/console/sessions"]
@@ -17,7 +18,7 @@ PROTECTED = ["/live/", "/sessions/", "/sessions/ses_1", "/live/console/", "/live
 
 @pytest.fixture
 def made(alice, avatar):
-    return services.session_create(alice, avatar=avatar.slug, record=True, allowed_origins=[SHOP])
+    return create(alice, avatar, record=True, allowed_origins=[SHOP])
 
 
 def info(made, token=None, **headers):
@@ -70,7 +71,7 @@ def test_a_wrong_token_learns_nothing(made, token) -> None:
 
 
 def test_a_token_of_another_session_learns_nothing(alice, avatar, made) -> None:
-    other = services.session_create(alice, avatar=avatar.slug)
+    other = create(alice, avatar)
     assert info(made, other.client_token).json()["code"] == "token_invalid"
 
 
@@ -134,7 +135,7 @@ def test_the_console_lists_what_goes_on_with_its_last_figures(made, staff) -> No
 def test_the_console_reads_one_row_for_each_conversation(
     made, alice, avatar, staff, django_assert_num_queries
 ) -> None:
-    other = services.session_create(alice, avatar=avatar.slug)
+    other = create(alice, avatar)
     for number in range(1, 6):
         services.turn_save(made.session.pk, number, who="avatar", metrics={"total_ms": number})
     staff.get("/live/console/sessions")

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rtc.frames import PlayedRun
-from rtc.packets import idle_loop
+from rtc.frames import IdleLoop, PlayedRun
+from rtc.packets import access_units
 from rtc.playout import Playout
 from sessions.pipeline.conversation import Conversation
 from sessions.pipeline.ports import (
@@ -273,7 +273,7 @@ class Stage:
         self.recorded: list[tuple[bytes, bytes, int]] = []
         self.played: list[PlayedRun] = []
         self.talker: Conversation | None = None
-        self.playout = Playout(idle_loop(fragment(250)), listener=self)
+        self.playout = Playout(IdleLoop(access_units(fragment(250))), listener=self)
         self.ticks: list[Any] = []
         self.most_queued = 0
 

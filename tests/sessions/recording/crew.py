@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from project.accounts.models import User
 from rtc.comfort import COMFORT
-from rtc.frames import SAMPLES_PER_FRAME, Segment
-from rtc.packets import access_units, idle_loop
+from rtc.frames import SAMPLES_PER_FRAME, IdleLoop, Segment
+from rtc.packets import access_units
 from rtc.playout import Playout
 from sessions import services
 from sessions.models import Recording, Session
@@ -48,7 +48,9 @@ class Host:
     def __init__(self, store: MemoryStore, session_id: str, fence: int, first_frame: int = 0) -> None:
         put = partial(recordings.put_part, objects=store)
         self.told = Told()
-        self.playout = Playout(idle_loop(loop_file()), listener=self.told, first_frame=first_frame)
+        self.playout = Playout(
+            IdleLoop(access_units(loop_file())), listener=self.told, first_frame=first_frame
+        )
         self.recorder = Recorder(
             session_id, fence, put=put, flush=self.playout.flush, part_seconds=0.01, retry_seconds=0.01
         )
