@@ -84,7 +84,7 @@ class Stub:
     def spoken(self) -> list[str]:
         """What was given to be spoken so far, piece by piece."""
         asked = self._http.get("/control").json()["asked"]
-        return [one["body"]["input"] for one in asked if one["kind"] == "speech"]
+        return [one["body"]["input"] for one in asked if one["kind"] == "speech" and "input" in one["body"]]
 
     def stop(self) -> None:
         self._http.close()
@@ -268,7 +268,8 @@ async def _answers(bench: Bench, client: LiveClient, turns: int) -> dict[str, An
             heard.append(ms)
         await client.event("speech.ended", since=begun, seconds=60)
         await asyncio.sleep(0.3)
-    return {"first_audible_ms": heard, "floor_ms": _floor(bench.stub.spoken()[asked])}
+    first = next(piece for piece in bench.stub.spoken()[asked:] if REPLY.startswith(piece.rstrip(".,")))
+    return {"first_audible_ms": heard, "floor_ms": _floor(first)}
 
 
 def _floor(piece: str) -> float:
