@@ -6,7 +6,7 @@ import { ParleySession, stateWords } from "./parley-live.js";
 import { Settings } from "./settings.js";
 import { recall, remember, takeTicket } from "./tickets.js";
 import { asText, Turns } from "./turns.js";
-import { ENDS, MICROPHONE, REFUSALS, TROUBLES } from "./wording.js";
+import { ENDS, MICROPHONE, REFUSALS, troubleWords } from "./wording.js";
 
 const body = $("call");
 const id = body.dataset.session;
@@ -120,7 +120,7 @@ function listen() {
     if (blocked) announce("The sound is off. Press: Turn the sound on.");
   });
   on("warning", ({ endsInSeconds }) => countDown(endsInSeconds));
-  on("faults", ({ faults }) => (faults.length ? hint(TROUBLES[faults[0]] ?? "A part of the service is away.", true) : hint("")));
+  on("faults", ({ faults }) => (faults.length ? hint(troubleWords(faults[0], "A part of the service is away."), true) : hint("")));
   on("error", ({ code, detail, fatal }) => fatal || trouble(code, detail));
   on("ended", ({ state, reason }) => finish(state, reason));
 }
@@ -164,15 +164,15 @@ function hint(words, stay = false) {
 }
 
 function trouble(code, detail) {
-  const words = TROUBLES[code] ?? detail ?? "Something went wrong.";
+  const words = troubleWords(code, detail);
   hint(words);
   announce(words);
 }
 
 let counting = 0;
 function countDown(seconds) {
+  if (!counting) announce(`This conversation ends in ${seconds} seconds.`); // said once, shown all the time
   clearInterval(counting);
-  if (seconds === null) return hint("");
   const until = Date.now() + seconds * 1000;
   const tell = () => {
     const left = Math.max(0, until - Date.now());
@@ -180,7 +180,6 @@ function countDown(seconds) {
     if (!left) clearInterval(counting);
   };
   tell();
-  announce(`This conversation ends in ${seconds} seconds.`);
   counting = setInterval(tell, 1000);
 }
 
@@ -188,6 +187,7 @@ function countDown(seconds) {
 
 function showMicrophone() {
   const { microphone, muted, pushToTalk } = session;
+  if (!session.talking) held = null; // let go by itself: the page was left, or the connection lost
   const on = microphone === "on";
   const button = $("mic");
   button.dataset.mic = microphone;

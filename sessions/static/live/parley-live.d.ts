@@ -100,6 +100,8 @@ export class ParleySession extends EventTarget {
   readonly microphone: MicrophoneState;
   /** How loud the microphone is now, 0 to 1. */
   readonly level: number;
+  /** Whether `talk(true)` holds; it ends by itself when the page is left or the connection is lost. */
+  readonly talking: boolean;
   readonly canChooseSpeaker: boolean;
   muted: boolean;
   pushToTalk: boolean;

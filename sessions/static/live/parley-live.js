@@ -25,7 +25,7 @@ const DEFAULTS = {
   graceMs: 2500, // a peer often recovers from "disconnected" by itself
   statsMs: 2000,
   doubtMs: 700,
-  settleMs: 25, // what is repeated after a join comes in one go
+  settleMs: 1000, // from the state of a join to the pong behind it, which a service of today always sends
   tailMs: 250, // after push to talk: sound that is still on its way
 };
 
@@ -52,8 +52,11 @@ export function stateWords(session) {
 /** A WebSocket that comes back: backoff with jitter, `since`, and a ping when it is too quiet. */
 class Line {
   seq = 0;
+  gapless = false; // from here on every number has to come: what is missing was lost on its way
   #socket = null;
   #attempt = 0;
+  #gaps = 0;
+  #gapAt = 0;
   #downSince = 0;
   #retry = 0;
   #quiet = 0;
@@ -70,6 +73,7 @@ class Line {
   connect() {
     clearTimeout(this.#retry);
     this.#drop();
+    this.gapless = false; // what is repeated has no pongs and no answers in it
     if (this.#closed) return;
     const url = new URL(this.url, location.href);
     url.protocol = url.protocol.replace("http", "ws");
@@ -112,6 +116,16 @@ class Line {
     this.#drop();
   }
 
+  /** Something did not arrive: have it repeated. Where that goes on happening, in growing pauses. */
+  missed() {
+    const now = Date.now();
+    this.#gaps = now - this.#gapAt < 30_000 ? this.#gaps + 1 : 0;
+    this.#gapAt = now;
+    this.#attempt = this.#gaps;
+    this.#drop();
+    this.#later(this.#gaps === 0);
+  }
+
   #opened() {
     this.#rest();
     this.handlers.opened();
@@ -130,11 +144,15 @@ class Line {
     // 0: said before there was a session to number it.
     if (event.seq > 0) {
       if (event.seq <= this.seq) return; // a repeat
+      // After a farewell there is nothing to come back for.
+      const last = event.type === "session.ended" || event.code === "replaced";
+      if (this.gapless && event.seq > this.seq + 1 && !last) return this.missed();
       this.seq = event.seq;
       this.#attempt = 0;
       this.#downSince = 0;
     }
-    if (event.type !== "pong") this.handlers.event(event);
+    if (event.type === "pong") this.handlers.pong();
+    else this.handlers.event(event);
   }
 
   #lost(event) {
@@ -426,6 +444,9 @@ class Transcript {
   }
 }
 
+/** The state of a join, now or earlier: only that names the servers for media. */
+const joins = (event) => event.type === "session.state" && Boolean(event.ice_servers);
+
 // --- The session -------------------------------------------------------------------------------
 
 export class ParleySession extends EventTarget {
@@ -449,6 +470,7 @@ export class ParleySession extends EventTarget {
   #muted = false;
   #pushToTalk = false;
   #talking = false;
+  #talked = false; // since the session began
   #tail = 0;
   #watch = 0;
   #last = null;
@@ -457,7 +479,9 @@ export class ParleySession extends EventTarget {
   #transcript = new Transcript();
   #status = "created";
   #joined = false; // this socket has told where the session stands
+  #settled = false; // it has repeated everything: what comes now is news
   #arrived = []; // by a new socket, before that
+  #words = null; // the last of them that were spoken, or their end
   #settling = 0;
   #refusal = "";
   #faulty = false; // something went wrong in the turn that goes on
@@ -469,7 +493,9 @@ export class ParleySession extends EventTarget {
     this.options = { ...DEFAULTS, ...options };
     this.#microphone = new Microphone((state) => this.#tell("microphone", { state }));
     this.#line = new Line(wsUrl, token, this.options, {
-      opened: () => {},
+      // Its answer comes behind everything that the join repeats.
+      opened: () => this.#line.send({ type: "ping" }),
+      pong: () => this.#settled || this.#settle(true),
       event: (event) => this.#heard(event),
       down: (wait) => this.#down(wait),
       refused: (code, reason) => this.#refused(code, reason),
@@ -529,20 +555,34 @@ export class ParleySession extends EventTarget {
     this.#gate();
   }
 
+  /** Whether the floor is held. It is let go when the page is left, hidden, or loses its connection. */
+  get talking() {
+    return this.#talking;
+  }
+
   /** Hold the floor: from `talk(true)` to `talk(false)` everything is one turn. Works while muted too. */
   talk(on) {
     if (on === this.#talking) return;
     clearTimeout(this.#tail);
+    this.#tail = 0;
     this.#talking = on;
     if (on) {
+      this.#talked = true;
       this.#gate();
       this.#line.send({ type: "mic.start" });
     } else {
-      this.#tail = setTimeout(() => {
-        this.#gate();
-        this.#line.send({ type: "mic.stop" });
-      }, this.options.tailMs);
+      this.#tail = setTimeout(() => this.#letGo(), this.options.tailMs);
     }
+  }
+
+  /** At once: the page may be put to sleep before the tail is over. */
+  #letGo() {
+    if (!this.#talking && !this.#tail) return;
+    clearTimeout(this.#tail);
+    this.#tail = 0;
+    this.#talking = false;
+    this.#gate();
+    this.#line.send({ type: "mic.stop" });
   }
 
   async openMicrophone(deviceId) {
@@ -618,29 +658,42 @@ export class ParleySession extends EventTarget {
 
   // -- What the server says
 
-  /** A new socket first repeats what was missed, then says where the session stands. */
+  /**
+   * A new socket first repeats what was missed, then says where the session stands: in a state with
+   * `ice_servers`. Older joins may be among what is repeated, so the pong behind it all is waited for;
+   * meanwhile the peer begins.
+   */
   #heard(event) {
-    if (this.#joined) return this.#follow(event);
-    this.#arrived.push(event);
+    if (this.#settled || !event.seq) return this.#follow(event);
+    if (!joins(event)) return void this.#arrived.push(event);
     clearTimeout(this.#settling);
     this.#settling = setTimeout(() => this.#settle(), this.options.settleMs);
+    if (event.status !== "active") return void this.#arrived.push(event);
+    for (const earlier of this.#arrived.splice(0)) this.#repeat(earlier);
+    this.#follow(event);
   }
 
-  #settle() {
+  #settle(complete = false) {
     clearTimeout(this.#settling);
     const arrived = this.#arrived.splice(0);
-    const stands = arrived.findLastIndex((event) => event.type === "session.state");
-    const repeated = arrived.slice(0, Math.max(0, stands));
-    for (const event of repeated) this.#repeat(event);
+    const stands = arrived.findLastIndex(joins);
+    const known = this.#joined || stands >= 0;
+    for (const event of arrived.slice(0, known ? Math.max(0, stands) : undefined)) this.#repeat(event);
+    if (!known) return complete && !this.over && this.#line.missed();
+    this.#settled = this.#line.gapless = true;
+    const words = this.#words;
+    this.#words = null;
     // Words whose sound is still going on: the last, unless their end was repeated too.
-    const last = repeated.findLast((event) => ["reply.utterance", "speech.ended"].includes(event.type));
+    if (words?.type === "reply.utterance" && !this.over) this.#caption(words);
     for (const event of arrived.slice(Math.max(0, stands))) this.#follow(event);
-    if (last?.type === "reply.utterance" && !this.over) this.#caption(last);
+    // A press that went down with the last socket is over, whoever heard of it.
+    if (this.#talked && !this.#talking) this.#line.send({ type: "mic.stop" });
   }
 
   /** What was missed counts for the transcript; it is no news any more. */
   #repeat(event) {
     this.#tell("event", event);
+    if (["reply.utterance", "speech.ended"].includes(event.type)) this.#words = event;
     if (event.type === "session.ended" || WORDS.has(event.type)) this.#follow(event, true);
     else if (event.type === "error") this.#faulty = true;
   }
@@ -857,11 +910,12 @@ export class ParleySession extends EventTarget {
   // -- The network
 
   #down() {
-    this.#joined = false;
+    this.#letGo();
+    this.#settled = this.#joined = false;
     if (this.#peers || this.state !== "connecting") this.#become("reconnecting");
     else this.#tell("state", { state: this.state, previous: this.state });
     this.#settle();
-    this.#joined = false;
+    this.#settled = this.#joined = false;
   }
 
   #hearWindow() {
@@ -876,7 +930,10 @@ export class ParleySession extends EventTarget {
     on(window, "online", changed);
     on(window, "offline", () => this.state === "live" && this.#line.check(2));
     on(navigator.connection, "change", changed);
-    on(document, "visibilitychange", () => !document.hidden && this.#line.check(2));
+    on(document, "visibilitychange", () => (document.hidden ? this.#letGo() : this.#line.check(2)));
+    // Nothing tells that a button was released elsewhere.
+    on(window, "blur", () => this.talk(false));
+    on(window, "pagehide", () => this.#letGo());
     on(window, "pageshow", (event) => event.persisted && this.#line.check(2));
     on(navigator.mediaDevices, "devicechange", () => this.#tell("devices", {}));
   }

@@ -10,7 +10,7 @@
 
 import { Captions } from "./captions.js";
 import { parseJoinUrl, ParleySession, stateWords } from "./parley-live.js";
-import { ENDS, MICROPHONE, REFUSALS, TROUBLES } from "./wording.js";
+import { ENDS, MICROPHONE, REFUSALS, troubleWords } from "./wording.js";
 
 const STYLE = `
 :host { --accent: var(--parley-accent, #0b6b5d); --on-accent: var(--parley-on-accent, #fff); --ink: #161b18; --paper: #fff; --soft: #4b554f; --line: #dfe3de;
@@ -170,7 +170,7 @@ export class ParleyAvatar extends HTMLElement {
     on("info", (facts) => this.#learn(facts));
     on("caption", ({ text, startMs, endMs }) => (text ? this.#captions.show(text, startMs, endMs) : this.#captions.clear()));
     on("autoplay", ({ blocked }) => (this.#parts.sound.hidden = !blocked));
-    on("error", ({ code, detail, fatal }) => fatal || this.#note(TROUBLES[code] ?? detail));
+    on("error", ({ code, detail, fatal }) => fatal || this.#note(troubleWords(code, detail)));
     on("warning", ({ endsInSeconds }) => this.#note(`This conversation ends in ${endsInSeconds} seconds.`));
     on("ended", (detail) => this.#over(detail));
     for (const name of ["state", "phase", "caption", "transcript", "metrics", "error", "ended"]) {

@@ -25,19 +25,61 @@ export const REFUSALS = {
   unreachable: "The service cannot be reached. Check your network.",
 };
 
-export const TROUBLES = {
-  broker_unavailable: "The service is held up. The conversation goes on shortly.",
+const HELD_UP = "The service is held up. The conversation goes on shortly.";
+const UNDRAWN = "The picture of the answer could not be made. Please say it again.";
+const SOUND = "The microphone's sound cannot be used. You can type.";
+const BROWSER = "Picture and sound cannot be shown in this browser. You can still type.";
+const MISSENT = "That could not be used. Please try again.";
+const FAST = "That was too fast. Please wait a moment.";
+
+const TROUBLES = {
+  broker_unavailable: HELD_UP,
+  database_unavailable: HELD_UP,
   storage_unavailable: "Storage is away for a moment: the recording may have a gap.",
-  database_unavailable: "The service is held up. The conversation goes on shortly.",
+  internal_error: "Something went wrong on our side. Please say it again.",
+  render_timeout: UNDRAWN,
+  render_malformed: UNDRAWN,
+  render_failed: UNDRAWN,
+  render_twice: UNDRAWN,
+  no_slot: "Too many people are talking right now. Please say it again in a moment.",
+  nothing_heard: "Nothing was understood. Please say it again.",
+  nothing_to_say: "There is nothing in it that could be spoken.",
   media_unreachable: "Picture and sound cannot get through this network. You can still type.",
-  provider_error: "The answer could not be made. Please say it again.",
-  provider_timeout: "The answer took too long. Please say it again.",
-  provider_unreachable: "The answer could not be made. Please say it again.",
-  provider_busy: "Too many people are asking right now. Please say it again.",
-  too_many_messages: "That was too fast. Please wait a moment.",
+  sdp_invalid: BROWSER,
+  sdp_too_large: BROWSER,
+  sdp_without_video: BROWSER,
+  sdp_without_codec: BROWSER,
+  candidate_invalid: BROWSER,
+  candidates_too_many: BROWSER,
+  too_many_offers: "The connection breaks again and again. It is tried again shortly.",
+  microphone_rate: SOUND,
+  audio_malformed: SOUND,
+  audio_too_large: SOUND,
+  audio_too_fast: SOUND,
+  too_many_messages: FAST,
+  message_malformed: MISSENT,
+  unknown_message: MISSENT,
+  invalid_field: MISSENT,
+  message_too_large: "That message is too long.",
   text_too_long: "That message is too long.",
-  microphone_rate: "The microphone's sound cannot be used. You can type.",
+  text_empty: "There is nothing in that message.",
+  say_not_allowed: "This conversation does not let you put words into the avatar's mouth.",
+  session_not_active: "The conversation has not begun yet.",
 };
+
+// Parts of the service, each with endings of its own: language_model_timeout, speech_no_audio.
+const PARTS = [
+  [/^language_model_(timeout|busy)$/, "The answer took too long. Please say it again."],
+  [/^language_model_/, "The answer could not be made. Please say it again."],
+  [/^speech_/, "The voice is away for a moment. Please say it again."],
+  [/^recognition_/, "You could not be understood just now. Please say it again, or type."],
+];
+
+/** A code of an `error` or a fault in words; `detail` is the service's own, for codes of tomorrow. */
+export function troubleWords(code, detail) {
+  const known = Object.hasOwn(TROUBLES, code) ? TROUBLES[code] : PARTS.find(([codes]) => codes.test(code))?.[1];
+  return known ?? (detail || "Something went wrong.");
+}
 
 export const MICROPHONE = {
   denied: "The microphone is not allowed. You can type; to talk, allow it beside the address and press the microphone.",

@@ -28,6 +28,7 @@ class FakeRest(FakeApi):
         self, talks: list[dict[str, Any]] | None = None, refuse: dict[str, Any] | None = None
     ) -> None:
         super().__init__(refuse=refuse)
+        self.personas = [persona(*row) for row in PERSONAS]
         self.talks = talks if talks is not None else shelf()
 
     def __call__(self, route: Any) -> None:
@@ -40,7 +41,7 @@ class FakeRest(FakeApi):
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         head, _, rest = path.partition("/")
         if head == "personas":
-            return 200, {"results": [persona(*row) for row in PERSONAS], "next": None}
+            return 200, {"results": self.personas, "next": None}
         if head != "sessions":
             return super().answer(method, path, query, body)
         if method == "POST" and not rest:

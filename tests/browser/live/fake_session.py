@@ -102,6 +102,10 @@ class FakeSession:
         self.site: dict[str, tuple[str, dict[str, str]]] = {}  # pages of another site: body, headers
         self.turn = 0
         self.speech_seconds = 1.2
+        self.replay_pause = 0.0  # between two events that a join repeats, as on a slow line
+        self.at_join: list[dict[str, Any]] = []  # told right behind the state of the next join
+        self.numbered_answers = False  # a pong takes a number, and is not told again
+        self.lost: set[str] = set()  # types of events that do not reach the socket
         self._speaking: asyncio.Task[None] | None = None
         self._readers: set[asyncio.Task[None]] = set()
         self.loop = asyncio.new_event_loop()
@@ -200,6 +204,7 @@ class FakeSession:
             "consent": CONSENT if self.record else "",
             "language": "en",
             "may_say": False,
+            "limits": {"warning_seconds": 60},
         }
 
     # --- The socket ----------------------------------------------------------------------------
@@ -217,6 +222,7 @@ class FakeSession:
             await _refuse(older, 4409, "replaced")
         for event in [event for event in self.events if event["seq"] > since]:
             await socket.send_json(event)
+            await asyncio.sleep(self.replay_pause)
         self.sockets.append(socket)
         await self._emit(
             {
@@ -228,6 +234,8 @@ class FakeSession:
                 **self._facts(),
             }
         )
+        for event in self.at_join:
+            await self._emit(event)
         with contextlib.suppress(ConnectionError):
             async for message in socket:
                 if message.type == aiohttp.WSMsgType.TEXT:
@@ -242,7 +250,10 @@ class FakeSession:
             return
         match message["type"]:
             case "ping":
-                await socket.send_json({"type": "pong"})
+                number = {"seq": len(self.events) + 1} if self.numbered_answers else {}
+                await socket.send_json({"type": "pong", **number})
+                if number:
+                    self.events.append({"type": "pong", **number})
             case "rtc.offer":
                 await self._offered(socket, message)
             case "user.text":
@@ -287,6 +298,8 @@ class FakeSession:
     async def _emit(self, event: dict[str, Any]) -> None:
         event = {**event, "seq": len(self.events) + 1, "at_ms": 40 * len(self.events)}
         self.events.append(event)
+        if event["type"] in self.lost:
+            return
         for socket in self.sockets[:]:
             with contextlib.suppress(ConnectionError):
                 await socket.send_json(event)

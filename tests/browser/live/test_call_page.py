@@ -115,6 +115,53 @@ def test_push_to_talk_holds_the_floor_while_the_button_is_held(fake, call) -> No
     wait_for(lambda: fake.messages("mic.stop"), page.wait_for_timeout)
 
 
+@pytest.fixture
+def holding(fake, call):
+    """A call in which the talk button is held down."""
+    page = call().page
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Hold the button or the space bar").check()
+    page.get_by_role("button", name="Done").click()
+    box = page.get_by_role("button", name="Hold to talk").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    wait_for(lambda: fake.messages("mic.start"), page.wait_for_timeout)
+    return page
+
+
+@pytest.mark.parametrize("leave", ["hidden", "pagehide", "blur"])
+def test_a_page_that_is_left_lets_go_of_the_talk_button(fake, holding, leave) -> None:
+    holding.evaluate(
+        """(leave) => {
+          if (leave !== "hidden") return dispatchEvent(new Event(leave));
+          Object.defineProperty(document, "hidden", { get: () => true, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        leave,
+    )
+    wait_for(lambda: fake.messages("mic.stop"), holding.wait_for_timeout)
+    holding.get_by_role("button", name="Hold to talk").wait_for()
+    holding.mouse.up()
+    holding.wait_for_timeout(500)
+    assert len(fake.messages("mic.stop")) == 1
+
+
+def test_going_to_another_page_lets_go_of_the_talk_button(fake, holding) -> None:
+    holding.goto("about:blank")
+    wait_for(lambda: fake.messages("mic.stop"), holding.wait_for_timeout)
+
+
+def test_a_lost_socket_lets_go_of_the_talk_button_and_says_so_when_it_is_back(fake, holding) -> None:
+    fake.drop()
+    holding.get_by_role("button", name="Hold to talk").wait_for()
+    wait_for(lambda: fake.messages("mic.stop"), holding.wait_for_timeout)
+    assert len(fake.joins) == 2
+    holding.wait_for_selector("body[data-state=live]")
+    holding.mouse.up()
+    holding.mouse.down()  # and it can be pressed again
+    wait_for(lambda: len(fake.messages("mic.start")) == 2, holding.wait_for_timeout)
+
+
 def test_a_refused_microphone_leaves_typing(fake, lobby) -> None:
     made = lobby()
     page = made.page
@@ -271,8 +318,17 @@ def test_troubles_of_the_service_are_told_in_words(fake, call) -> None:
     page = call().page
     fake.emit(type="error", code="storage_unavailable", detail="S3 is away")
     page.get_by_text("the recording may have a gap").first.wait_for()
+    fake.place("active", ends_in_seconds=1779)
+    page.wait_for_timeout(300)
+    assert "ends in" not in page.locator("#banner").inner_text()
     fake.place("active", ends_in_seconds=60)
     page.get_by_text("This conversation ends in 1:00").wait_for()
+
+
+def test_a_failed_answer_is_told_in_words_of_its_own(fake, call) -> None:
+    page = call().page
+    fake.emit(type="error", turn=2, code="language_model_unreachable", detail="The connection failed.")
+    page.locator("#banner").get_by_text("The answer could not be made. Please say it again.").wait_for()
 
 
 def test_ending_asks_first_and_offers_the_transcript(fake, call) -> None:

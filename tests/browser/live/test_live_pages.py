@@ -88,6 +88,18 @@ def test_what_was_chosen_becomes_a_call_with_the_token_in_no_address(fake, signe
     assert made.broken_rules() == []
 
 
+def test_the_persona_that_knows_the_service_is_chosen_until_somebody_chooses_another(signed_in) -> None:
+    api = FakeRest()
+    api.personas[1]["slug"] = "support"
+    page = signed_in("/live/", api)[0].page
+    page.wait_for_selector("#start:enabled")
+    assert page.locator("#persona").input_value() == "psn_2"
+    page.get_by_label("Persona").select_option(label="Front desk")
+    page.reload()
+    page.wait_for_selector("#start:enabled")
+    assert page.locator("#persona").input_value() == "psn_1"
+
+
 def test_a_language_narrows_personas_and_voices(signed_in) -> None:
     page = signed_in("/live/")[0].page
     page.wait_for_selector("#start:enabled")
