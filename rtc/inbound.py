@@ -13,14 +13,12 @@ a client writes into its packets, it cannot make us hear hours of sound in a min
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
-import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import av
 
+from rtc.libopus import libopus
 from rtc.rtcp import ReceiverBlock
 
 SAMPLE_RATE = 16_000
@@ -46,33 +44,12 @@ class Decoder(Protocol):
     def conceal(self, samples: int) -> bytes: ...
 
 
-@functools.cache
-def _libopus() -> Any | None:
-    bundled = sorted((Path(av.__file__).parent.parent / "av.libs").glob("libopus-*"))
-    for name in (*map(str, bundled), ctypes.util.find_library("opus")):
-        if name is None:
-            continue
-        try:
-            library = ctypes.CDLL(name)
-        except OSError:
-            continue
-        library.opus_decoder_create.restype = ctypes.c_void_p
-        library.opus_decoder_create.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p]
-        library.opus_decoder_destroy.argtypes = [ctypes.c_void_p]
-        library.opus_decode.argtypes = [
-            *(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int),
-            *(ctypes.c_void_p, ctypes.c_int, ctypes.c_int),
-        ]
-        return library
-    return None
-
-
 class LibopusDecoder:
     """libopus itself. Raises `RuntimeError` where there is none."""
 
     def __init__(self) -> None:
         self._state: int | None = None
-        library = _libopus()
+        library = libopus()
         if library is None:
             raise RuntimeError("libopus was not found")
         self._library: Any = library
@@ -122,7 +99,7 @@ class AvDecoder:
 
 
 def decoder() -> Decoder:
-    return LibopusDecoder() if _libopus() is not None else AvDecoder()
+    return LibopusDecoder() if libopus() is not None else AvDecoder()
 
 
 class Microphone:

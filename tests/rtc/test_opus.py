@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rtc.comfort import COMFORT, SILENT_PACKET
-from rtc.opus import DELAY_SAMPLES, OpusEncoder
+from rtc.opus import DELAY_SAMPLES, AvCodec, LibopusCodec, OpusEncoder
 from tests.support.media import voice
 
 
@@ -99,3 +99,18 @@ def test_a_cut_voice_fades_without_a_click(cut):
     assert steps[end : end + DELAY_SAMPLES].max() <= 1.5 * steps[1920:end].max()
     assert np.abs(sound[end + DELAY_SAMPLES : end + 960]).max() < 0.02 * np.abs(sound).max()
     assert not sound[end + 960 :].any()
+
+
+@pytest.mark.parametrize("make", [LibopusCodec, AvCodec])
+def test_either_way_to_the_encoder_sounds_the_same(make, monkeypatch):
+    monkeypatch.setattr("rtc.opus.codec_for", make)
+    sound = voice(1.0)
+
+    assert bytes(SILENT_PACKET) == make(40_000, 2).encode(bytes(1920))[0][:3]
+    assert lag(sound, heard([*COMFORT, *encoded(sound)])[1920:]) == DELAY_SAMPLES
+
+
+def test_both_ways_to_the_encoder_give_the_same_packets():
+    pcm = voice(1.0).tobytes()
+
+    assert LibopusCodec(40_000, 2).encode(pcm) == AvCodec(40_000, 2).encode(pcm)
