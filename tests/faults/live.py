@@ -15,8 +15,8 @@ from tests.support.stack import ROOT, EmbeddedStack
 LONG = (
     "Certainly, I can help you with that. Our shop is open from Monday to Friday, from nine in the morning "
     "until six in the evening. On Saturday we close at four, and on Sunday we stay at home. "
-    "You can bring shoes back within thirty days, and we return the money to your card. "
-) * 2
+    "You can bring shoes back within thirty days, and we return the money to your card."
+)
 
 
 class Providers:
