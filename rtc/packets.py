@@ -10,6 +10,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from rtc.frames import AccessUnit
+from rtc.mp4 import plain_units
 
 # FFmpeg would decode the first picture to learn what the headers say, at two thirds of the cost.
 LOOK_ONLY = {"skip_frame": "all"}
@@ -25,15 +26,20 @@ def access_units(mp4: bytes) -> tuple[AccessUnit, ...]:
     Nothing is decoded. Raises `MediaMalformed` when the file is not a readable MP4 with H.264, or
     does not open with an IDR frame.
     """
-    with _open(mp4) as container:
-        video = _video(container)
-        try:
-            units = _filtered(container, video)
-        except av.FFmpegError as error:
-            raise MediaMalformed(f"the fragment cannot be read: {error}") from error
+    units = plain_units(mp4) or _demuxed(mp4)
     if not units or not units[0].keyframe:
         raise MediaMalformed("the fragment does not open with an IDR frame")
     return units
+
+
+def _demuxed(mp4: bytes) -> tuple[AccessUnit, ...]:
+    """Take the pictures out with FFmpeg, which knows every MP4 and says what is wrong with one."""
+    with _open(mp4) as container:
+        video = _video(container)
+        try:
+            return _filtered(container, video)
+        except av.FFmpegError as error:
+            raise MediaMalformed(f"the fragment cannot be read: {error}") from error
 
 
 def _open(mp4: bytes) -> InputContainer:
@@ -45,7 +51,8 @@ def _open(mp4: bytes) -> InputContainer:
 
 def _video(container: InputContainer) -> VideoStream:
     video = next(iter(container.streams.video), None)
-    if video is None or video.codec_context.name != "h264":
+    # PyAV gives no context at all for a codec that it does not know.
+    if video is None or getattr(video.codec_context, "name", "") != "h264":
         raise MediaMalformed("the fragment holds no H.264")
     if video.codec_context.has_b_frames:
         raise MediaMalformed("the pictures of the fragment are not in the order in which they are shown")
