@@ -32,11 +32,17 @@ class Extensions:
     mid_id: int = 0
     abs_send_time_id: int = 0
 
-    def prefix(self) -> bytes:
-        """Everything that is the same for each packet."""
-        if not self.mid_id or not 0 < len(self.mid) <= 16:
-            return b""
-        return bytes((self.mid_id << 4 | len(self.mid) - 1,)) + self.mid.encode("ascii")
+    def header(self) -> tuple[bytes, bytes]:
+        """Everything that is the same for each packet: what stands before the send time, and behind it."""
+        elements = b""
+        if self.mid_id and 0 < len(self.mid) <= 16:
+            elements = bytes((self.mid_id << 4 | len(self.mid) - 1,)) + self.mid.encode("ascii")
+        if self.abs_send_time_id:
+            elements += bytes((self.abs_send_time_id << 4 | 2,))
+        size = len(elements) + (3 if self.abs_send_time_id else 0)
+        words = -(-size // 4)
+        head = struct.pack("!HH", ONE_BYTE_PROFILE, words) + elements if elements else b""
+        return head, bytes(words * 4 - size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,8 @@ class RtpStream:
         self._sequence = secrets.randbelow(2**15)
         self._rtx_sequence = secrets.randbelow(2**15)
         self._offset = secrets.randbelow(2**32)
-        self._prefix = config.extensions.prefix()
+        self._head, self._padding = config.extensions.header()
+        self._timed = bool(config.extensions.abs_send_time_id)
         self._history: list[_Sent | None] = [None] * (HISTORY if config.resend else 0)
         self._allowance = RESENT_PER_SECOND
 
@@ -100,13 +107,9 @@ class RtpStream:
         self.packets += len(payloads)
 
     def _extension_header(self, send_time: int) -> bytes:
-        elements = self._prefix
-        if number := self._config.extensions.abs_send_time_id:
-            elements += bytes((number << 4 | 2,)) + send_time.to_bytes(3, "big")
-        if not elements:
-            return b""
-        elements += bytes(-len(elements) % 4)
-        return struct.pack("!HH", ONE_BYTE_PROFILE, len(elements) // 4) + elements
+        if self._timed:
+            return self._head + send_time.to_bytes(3, "big") + self._padding
+        return self._head + self._padding
 
     def resend(self, lost: Iterable[int], send_time: int) -> None:
         """Send again what a receiver misses and we still have."""
