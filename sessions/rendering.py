@@ -16,6 +16,7 @@ from workers.adapters.errors import AdapterError
 from workers.live import wire
 from workers.live.broker import broker
 from workers.live.wire import RenderReply, RenderRequest
+from workers.rendering.encode import LIVE_PRESET
 from workers.rendering.fragment import render_fragment
 from workers.rendering.live import stage
 
@@ -121,6 +122,7 @@ def _draw(request: RenderRequest) -> bytes:
         width=request.width,
         height=request.height,
         crf=request.crf,
+        preset=LIVE_PRESET,
         canvas=stage(request.width, request.height),
         check=_watch(request),
     ).data

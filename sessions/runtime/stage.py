@@ -22,7 +22,7 @@ from sessions.runtime.media import Media
 from sessions.runtime.metrics import COUNTERS
 from sessions.runtime.scribe import Scribe
 from workers.live.client import RenderClient
-from workers.rendering.encode import CRF, LOW_CRF
+from workers.rendering.encode import LIVE_CRF, LOW_CRF
 
 
 class Recorder(Protocol):
@@ -123,7 +123,7 @@ class LiveStage(Stage):
             lookback=chunk.lookback,
             lookahead=chunk.lookahead,
             phones=chunk.phones,
-            crf=LOW_CRF if self.low else CRF,
+            crf=LOW_CRF if self.low else LIVE_CRF,
         )
 
     def cancel_renders(self, epoch: int) -> None:

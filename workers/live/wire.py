@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NotRequired, TypedDict
 
 from workers.adapters.avatar.base import SAMPLES_PER_FRAME, Phone
-from workers.rendering.encode import CRF
+from workers.rendering.encode import LIVE_CRF
 
 REPLIES = "live:replies:"
 EPOCH = "live:epoch:"
@@ -55,7 +55,7 @@ class RenderRequest:
     published_at: float = 0.0
     deadline_at: float = 0.0
     phones: tuple[Phone, ...] = ()
-    crf: float = CRF
+    crf: float = LIVE_CRF
     attempt: int = 1
 
     @property

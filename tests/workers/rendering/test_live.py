@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.media import numbered_frame
 from workers.rendering.demux import read_fragment
-from workers.rendering.encode import encode_fragment, level
+from workers.rendering.encode import LIVE_CRF, LIVE_PRESET, encode_fragment, level
 from workers.rendering.live import Shrink, encode_idle_loops, live_size, stage
 
 
@@ -40,8 +40,9 @@ def test_both_loops_and_speech_have_the_same_parameter_sets() -> None:
     pictures = [numbered_frame(number) for number in range(10)]
     height, width = pictures[0].shape[0] * 2 // 3, pictures[0].shape[1]
     normal, low = encode_idle_loops(iter(pictures), width=width, height=height)
-    speech = encode_fragment(pictures, width=width, height=height)
-    entries = {read_fragment(one.data).entry for one in (normal, low, speech)}
+    clip = encode_fragment(pictures, width=width, height=height)
+    live = encode_fragment(pictures, width=width, height=height, crf=LIVE_CRF, preset=LIVE_PRESET)
+    entries = {read_fragment(one.data).entry for one in (normal, low, clip, live)}
     assert len(entries) == 1
     assert len(low.data) < len(normal.data)
     for loop in (normal, low):
