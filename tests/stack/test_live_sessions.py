@@ -30,12 +30,17 @@ async def test_a_customer_writes_and_sees_and_hears_the_answer(stack: EmbeddedSt
         await asyncio.sleep(2)
         assert 40 <= video.frames - before <= 60
         begun = await client.user_text(QUESTION)
-        assert (await client.event("transcript.final", since=begun)).data["text"] == QUESTION
-        started = await client.event("speech.started", since=begun)
-        spoken = await client.event("reply.utterance", since=begun)
+        asked = (await client.event("transcript.final", since=begun)).data
+        assert asked["text"] == QUESTION
+
+        def of_the_answer(data: dict[str, Any]) -> bool:
+            return bool(data["turn"] == asked["turn"] + 1)  # the greeting may still have its say
+
+        started = await client.event("speech.started", since=begun, where=of_the_answer)
+        spoken = await client.event("reply.utterance", since=begun, where=of_the_answer)
         assert spoken.data["start_ms"] < spoken.data["end_ms"]
         await client.first_sound(begun)
-        ended = await client.event("speech.ended", since=started.at, seconds=60)
+        ended = await client.event("speech.ended", since=begun, seconds=60, where=of_the_answer)
         assert (ended.data["interrupted"], ended.data["turn"]) == (False, started.data["turn"])
         assert ended.data["heard_text"]
         figures_of_turn = await client.event("metrics", since=started.at)
