@@ -40,6 +40,7 @@ SPEAKING_COUNTS = (1, 4, 8, 12)
 SECONDS = float(os.getenv("LIVE_BENCH_SECONDS", "20"))  # noqa: TID251 - a program of its own
 OFFSET_SECONDS = float(os.getenv("LIVE_BENCH_OFFSET_SECONDS", "600"))  # noqa: TID251 - as above
 LONG_REPLY = " ".join([REPLY] * 3)
+SHORT_REPLY = REPLY[: REPLY.index(".") + 1]
 QUESTION = "When is your shop open?"
 ENVIRONMENT = {
     "BUILTIN_AVATARS": "none",
@@ -155,6 +156,7 @@ async def latency(bench: Bench) -> dict[str, Any]:
                 shown.append(client.connecting.first_frame_ms)
                 await client.request("POST", f"sessions/{client.id}/end", {})
     async with bench.sessions(1) as (client,):
+        bench.stub.reply(SHORT_REPLY)
         heard = await _answers(bench, client, TURNS)
         stopped, late = await _interruptions(bench, client, TURNS)
     return {
@@ -194,9 +196,11 @@ async def speaking(bench: Bench) -> dict[str, Any]:
                 asyncio.create_task(_talk(client, index / count)) for index, client in enumerate(clients)
             ]
             await asyncio.sleep(6)
+            began = time.monotonic()
             row = await _load(bench, clients, rest, base)
+            heard = [client.watcher.realtime_ratio(began, began + SECONDS) for client in clients]
             await _stop(talks)
-            row["ratios"] = [ratio for client in clients for ratio in _ratios(client)]
+            row["ratios"] = [ratio or 0.0 for ratio in heard]
             rows.append(row)
         await asyncio.sleep(3)
     bench.stub.reply(REPLY)
@@ -220,10 +224,10 @@ async def clips(bench: Bench) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, count in (("alone", 0), ("beside", 4)):
         async with bench.sessions(12) as clients:
-            makers = [asyncio.create_task(asyncio.to_thread(_make_clips, bench, 60.0)) for _ in range(count)]
+            makers = [asyncio.create_task(asyncio.to_thread(_make_clips, bench, 80.0)) for _ in range(count)]
             await asyncio.sleep(3 if count else 0)
             began = time.monotonic()
-            talks = [asyncio.create_task(_answers(bench, client, TURNS // 2)) for client in clients[:2]]
+            talks = [asyncio.create_task(_answers(bench, client, TURNS // 4)) for client in clients[:2]]
             heard = [await talk for talk in talks]
             found[name] = {
                 "first_audible_ms": [ms for each in heard for ms in each["first_audible_ms"]],
@@ -299,18 +303,6 @@ async def _talk(client: LiveClient, delay: float) -> None:
     while True:
         begun = await client.user_text(QUESTION)
         await client.event("speech.ended", since=begun, seconds=120)
-
-
-def _ratios(client: LiveClient) -> list[float]:
-    """Sound received by the time it took, for each answer that was heard to its end."""
-    ratios = []
-    for ended in client.seen("speech.ended"):
-        turn = ended.data["turn"]
-        started = next((e for e in client.seen("speech.started") if e.data["turn"] == turn), None)
-        if started is not None:
-            ratio = client.watcher.realtime_ratio(started.at - 0.5, ended.at + 0.2)
-            ratios += [] if ratio is None else [ratio]
-    return ratios
 
 
 async def _load(bench: Bench, clients: list[LiveClient], rest: float, base: float) -> dict[str, Any]:
