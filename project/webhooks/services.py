@@ -53,6 +53,7 @@ def publish_test(endpoint: WebhookEndpoint) -> str:
     return _queue(endpoint.owner, "webhook.test", data, [(endpoint, endpoint.url)])[0]
 
 
+@transaction.atomic
 def create_endpoint(owner: User, *, url: str, events: Sequence[str] = (), **fields: Any) -> WebhookEndpoint:
     """Add an endpoint. The caller has passed `url` to `check_endpoint_url`, outside a transaction."""
     User.objects.select_for_update(no_key=True).get(pk=owner.pk)
