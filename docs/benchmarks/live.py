@@ -13,8 +13,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +28,7 @@ from docs.benchmarks._live_page import page
 from docs.benchmarks.clip import PORTRAIT, SCRIPT, cpu, ready_avatar
 from tests.support.live_client import LiveClient
 from tests.support.provider_stub import REPLY
+from tests.support.providers import Providers
 from tests.support.stack import EmbeddedStack
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -44,8 +43,6 @@ SHORT_REPLY = REPLY[: REPLY.index(".") + 1]
 QUESTION = "When is your shop open?"
 ENVIRONMENT = {
     "BUILTIN_AVATARS": "none",
-    "LLM_MODEL": "stub",
-    "LLM_API_KEY": "stub",
     "LIVE_IDLE_TIMEOUT_SECONDS": "3600",
     "ALLOWANCE_CONCURRENT_SESSIONS": "1000",
     "ALLOWANCE_SESSION_MINUTES_A_DAY": "100000",
@@ -54,49 +51,10 @@ ENVIRONMENT = {
 Section = Callable[["Bench"], Awaitable[dict[str, Any]]]
 
 
-class Stub:
-    """The providers, in a process of their own so that their delays are true."""
-
-    def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        port = self.url.rpartition(":")[2]
-        command = [sys.executable, "-m", "tests.support.provider_stub", "--port", port]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        self._http = httpx.Client(base_url=self.url, timeout=10)
-        self._wait()
-
-    def _wait(self) -> None:
-        until = time.monotonic() + 20
-        while True:
-            try:
-                self._http.get("/health").raise_for_status()
-            except httpx.HTTPError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.1)
-            else:
-                return
-
-    def reply(self, text: str) -> None:
-        self._http.post("/control", json={"reply": text}).raise_for_status()
-
-    def spoken(self) -> list[str]:
-        """What was given to be spoken so far, piece by piece."""
-        asked = self._http.get("/control").json()["asked"]
-        return [one["body"]["input"] for one in asked if one["kind"] == "speech" and "input" in one["body"]]
-
-    def stop(self) -> None:
-        self._http.close()
-        self._process.terminate()
-        self._process.wait(10)
-
-
 class Bench:
     """The stack, the stub, and the avatar that everybody talks to."""
 
-    def __init__(self, stack: EmbeddedStack, stub: Stub, avatar: str) -> None:
+    def __init__(self, stack: EmbeddedStack, stub: Providers, avatar: str) -> None:
         self.stack, self.stub, self.avatar = stack, stub, avatar
 
     @asynccontextmanager
@@ -156,7 +114,7 @@ async def latency(bench: Bench) -> dict[str, Any]:
                 shown.append(client.connecting.first_frame_ms)
                 await client.request("POST", f"sessions/{client.id}/end", {})
     async with bench.sessions(1) as (client,):
-        bench.stub.reply(SHORT_REPLY)
+        bench.stub.control(reply=SHORT_REPLY)
         heard = await _answers(bench, client, TURNS)
         stopped, late = await _interruptions(bench, client, TURNS)
     return {
@@ -189,7 +147,7 @@ async def speaking(bench: Bench) -> dict[str, Any]:
     rows = []
     await asyncio.sleep(3)
     rest, base = await _rate(bench), bench.web_memory()
-    bench.stub.reply(LONG_REPLY)
+    bench.stub.control(reply=LONG_REPLY)
     for count in SPEAKING_COUNTS:
         async with bench.sessions(count) as clients:
             talks = [
@@ -203,19 +161,19 @@ async def speaking(bench: Bench) -> dict[str, Any]:
             row["ratios"] = [ratio or 0.0 for ratio in heard]
             rows.append(row)
         await asyncio.sleep(3)
-    bench.stub.reply(REPLY)
+    bench.stub.control(reply=REPLY)
     return {"rows": rows, "base_mb": base, "after_mb": bench.web_memory()}
 
 
 async def interrupts(bench: Bench) -> dict[str, Any]:
     """One session is interrupted while eight speak."""
     async with bench.sessions(8) as clients:
-        bench.stub.reply(LONG_REPLY)
+        bench.stub.control(reply=LONG_REPLY)
         talks = [asyncio.create_task(_talk(client, index / 7)) for index, client in enumerate(clients[1:])]
         await asyncio.sleep(4)
         stopped, late = await _interruptions(bench, clients[0], TURNS)
         await _stop(talks)
-    bench.stub.reply(REPLY)
+    bench.stub.control(reply=REPLY)
     return {"interrupt_ms": stopped, "late_packets": late}
 
 
@@ -240,7 +198,7 @@ async def clips(bench: Bench) -> dict[str, Any]:
 async def offset(bench: Bench) -> dict[str, Any]:
     """Lips and voice of a test card: at first, after long, and after the process stood still for 2 s."""
     card = await asyncio.to_thread(_card_avatar, bench.stack)
-    bench.stub.reply(LONG_REPLY)
+    bench.stub.control(reply=LONG_REPLY)
     async with bench.sessions(1, avatar=card, read_cards=True) as (client,):
         talk = asyncio.create_task(_talk(client, 0))
         first = await _offset_after(client, 20)
@@ -254,7 +212,7 @@ async def offset(bench: Bench) -> dict[str, Any]:
         await asyncio.sleep(2)
         stalled = await _offset_after(client, 20)
         await _stop([talk])
-    bench.stub.reply(REPLY)
+    bench.stub.control(reply=REPLY)
     return {"first_ms": first, "seconds": OFFSET_SECONDS, "then_ms": middle, "stalled_ms": stalled}
 
 
@@ -284,7 +242,7 @@ def _floor(piece: str) -> float:
 async def _interruptions(bench: Bench, client: LiveClient, turns: int) -> tuple[list[float], int]:
     """Have the avatar stop somewhere in its second second, and time the silence."""
     stopped, late = [], 0
-    bench.stub.reply(LONG_REPLY)
+    bench.stub.control(reply=LONG_REPLY)
     for turn in range(turns):
         begun = await client.user_text(QUESTION)
         await client.first_sound(begun)
@@ -293,7 +251,7 @@ async def _interruptions(bench: Bench, client: LiveClient, turns: int) -> tuple[
         said = await client.send("avatar.interrupt")
         stopped.append(await client.silence(said, quiet=0.6))
         late += client.late_packets(said)
-    bench.stub.reply(REPLY)
+    bench.stub.control(reply=REPLY)
     return stopped, late
 
 
@@ -394,17 +352,14 @@ def main() -> int:
         print(f"No such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}", file=sys.stderr)
         return 2
     found: dict[str, Any] = json.loads(DATA.read_text()) if DATA.is_file() else {}
-    stub = Stub()
-    try:
+    with Providers() as stub:
         measure(stub, wanted, found)
-    finally:
-        stub.stop()
     return 0
 
 
-def measure(stub: Stub, wanted: list[str], found: dict[str, Any]) -> None:
+def measure(stub: Providers, wanted: list[str], found: dict[str, Any]) -> None:
     """Run the wanted sections on one stack, writing the page after each."""
-    env = ENVIRONMENT | {"LLM_BASE_URL": f"{stub.url}/v1", "SPEECH_URL": stub.url}
+    env = ENVIRONMENT | stub.environment
     with (
         tempfile.TemporaryDirectory(prefix="parley-bench-") as folder,
         EmbeddedStack(Path(folder) / "home", render_workers=2, env=env) as stack,

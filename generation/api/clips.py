@@ -1,11 +1,8 @@
 """REST calls of clips. Views parse, call one service, answer."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
 
 from django.http import HttpResponseRedirect
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -18,6 +15,7 @@ from generation.clips import narration, presenter, selectors, services, wishes
 from generation.clips.models import Clip, ClipStatus
 from generation.clips.wishes import Order
 from project.accounts.permissions import caller
+from project.api.asked import moment, one_of, wants_download
 from project.api.idempotency import once, replay
 from project.api.pagination import NewestFirst
 from project.errors import InvalidInput
@@ -66,11 +64,11 @@ class ClipsView(APIView):
         rows = selectors.clip_list(
             caller(request),
             ids=_ids(asked.get("ids", "")),
-            statuses=_statuses(asked.get("status", "")),
+            statuses=one_of(asked, "status", ClipStatus.values),
             avatar=asked.get("avatar", ""),
             query=(asked.get("q") or asked.get("search") or "")[:MAX_SEARCH],
-            created_after=_moment(asked, "created_after"),
-            created_before=_moment(asked, "created_before"),
+            created_after=moment(asked, "created_after"),
+            created_before=moment(asked, "created_before"),
         )
         return NewestFirst.answer(request, rows, presenter.clip)
 
@@ -196,7 +194,7 @@ class ClipFileView(APIView):
     )
     def get(self, request: Request, clip_id: str) -> HttpResponseRedirect:
         clip = selectors.finished(selectors.clip_get(caller(request), clip_id))
-        inline = request.query_params.get("download", "0").lower() not in ("1", "true")
+        inline = not wants_download(request.query_params)
         return HttpResponseRedirect(presenter.link(clip, self.kind, inline=inline))
 
 
@@ -226,28 +224,6 @@ def _ids(raw: str) -> list[str]:
     if len(ids) > MAX_IDS:
         raise InvalidInput(f"Ask for at most {MAX_IDS} ids.", code="too_many_ids")
     return ids
-
-
-def _statuses(raw: str) -> list[str]:
-    statuses = [part for part in raw.split(",") if part]
-    for status in statuses:
-        if status not in ClipStatus.values:
-            raise InvalidInput(f"There is no status {status!r}.", code="invalid_status")
-    return statuses
-
-
-def _moment(asked: Any, name: str) -> datetime | None:
-    raw = asked.get(name)
-    if not raw:
-        return None
-    try:
-        # A plus sign that was not escaped arrives as a space.
-        moment = parse_datetime(raw.replace(" ", "+"))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise InvalidInput(f"{name} is a moment such as 2026-01-31T12:00:00Z.", code="invalid_moment")
-    return moment
 
 
 def _tags(raw: str) -> set[str]:

@@ -7,10 +7,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from project.accounts.permissions import caller
+from project.api.asked import one_of, wants_download
 from project.api.pagination import NewestFirst
 from sessions import erasing, presenter, selectors
 from sessions.api import schemas
-from sessions.api.asked import one_of, wants_download
 from sessions.models import RecordingStatus
 from sessions.selectors import recording_get
 

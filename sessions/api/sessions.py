@@ -10,11 +10,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from project.accounts.permissions import caller
+from project.api.asked import moment, one_of
 from project.api.idempotency import once, replay
 from project.api.pagination import NewestFirst
 from sessions import erasing, presenter, selectors, services, transcripts, wishes
 from sessions.api import schemas
-from sessions.api.asked import moment, one_of
 from sessions.models import Session, SessionStatus
 from sessions.selectors import session_get
 from sessions.wishes import Wish

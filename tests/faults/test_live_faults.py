@@ -10,8 +10,11 @@ from collections.abc import Iterator
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.faults.live import LONG, Providers, answer, environment, joined, ready_avatar
+from tests.faults.batch import ready_avatar
+from tests.faults.live import SETTINGS, answer, joined
 from tests.support.live_client import LiveClient
+from tests.support.provider_stub import REPLY
+from tests.support.providers import Providers
 from tests.support.stack import EmbeddedStack
 
 AWAY_SECONDS = 20.0
@@ -28,7 +31,7 @@ def providers() -> Iterator[Providers]:
 @pytest.fixture(scope="module")
 def live_stack(tmp_path_factory, providers) -> Iterator[EmbeddedStack]:
     home = tmp_path_factory.mktemp("live") / "home"
-    with EmbeddedStack(home, render_workers=1, env=environment(providers)) as stack:
+    with EmbeddedStack(home, render_workers=1, env=providers.environment | SETTINGS) as stack:
         stack.avatar = ready_avatar(stack)  # type: ignore[attr-defined]
         yield stack
 
@@ -43,7 +46,7 @@ def client(live_stack, providers) -> LiveClient:
 
 
 async def test_the_session_outlives_every_render_worker(live_stack, providers, client):
-    providers.control(reply=LONG)
+    providers.control(reply=REPLY)
     async with client:
         await joined(client)
         begun = await client.user_text("When are you open?")
@@ -59,7 +62,7 @@ async def test_the_session_outlives_every_render_worker(live_stack, providers, c
 
 
 async def test_an_utterance_goes_on_on_the_other_worker_within_three_seconds(live_stack, providers, client):
-    providers.control(reply=LONG)
+    providers.control(reply=REPLY)
     async with client:
         await joined(client)
         await answer(client)  # both workers have seen the avatar, or the one that stays has
@@ -165,7 +168,7 @@ async def test_a_voice_that_stalls_does_not_hold_the_session(providers, client):
     async with client:
         await joined(client)
         await answer(client)
-        providers.control(reply=LONG, misbehave={"speech": ["stall"]})
+        providers.control(reply=REPLY, misbehave={"speech": ["stall"]})
         begun = await client.user_text("And on Saturday?")
         await client.event("error", since=begun, seconds=40)
         providers.control(misbehave={})
@@ -184,7 +187,7 @@ async def test_a_stalled_answer_is_stopped_by_its_customer(providers, client):
 
 
 async def test_the_process_stands_still_and_lips_and_voice_stay_together(live_stack, providers, client):
-    providers.control(reply=LONG)
+    providers.control(reply=REPLY)
     async with client:
         await joined(client)
         begun = await client.user_text("When are you open?")

@@ -6,35 +6,18 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from rest_framework.test import APIClient
 
 from generation import voices
 from generation.avatars.models import Avatar
 from generation.clips import services
 from generation.clips.models import Clip, ClipFragment
 from generation.clips.wishes import Wish
-from project.accounts.models import Role, User
+from project.accounts.models import User
+from tests.support.cast import alice, api, broker, mallory, objects  # noqa: F401 - fixtures
 from tests.support.clips import Broker, Ears, ToneVoice, ready_avatar
 from tests.support.objects import MemoryStore
-from workers import dispatch
 
 SCRIPT = "Good morning to all of you. This is the second sentence of it. And here is the end."
-
-
-@pytest.fixture
-def objects(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
-    memory = MemoryStore()
-    monkeypatch.setattr("storage.s3._store", lambda endpoint, pid: memory)
-    return memory
-
-
-@pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    made = Broker()
-    monkeypatch.setattr(dispatch, "_publish", made.publish)
-    monkeypatch.setattr(dispatch, "waiting", made.waiting)
-    monkeypatch.setattr(dispatch, "depth", made.depth)
-    return made
 
 
 @pytest.fixture
@@ -52,17 +35,6 @@ def ears(monkeypatch: pytest.MonkeyPatch) -> Ears:
 
 
 @pytest.fixture
-def alice(transactional_db: None) -> User:
-    return User.objects.create_user("alice@example.com", role=Role.CUSTOMER)
-
-
-@pytest.fixture
-def mallory(transactional_db: None) -> User:
-    """Signed in, and entitled to nothing of Alice's."""
-    return User.objects.create_user("mallory@example.com", role=Role.CUSTOMER)
-
-
-@pytest.fixture
 def avatar(objects: MemoryStore, transactional_db: None) -> Avatar:
     """A test card in the shared catalogue."""
     return ready_avatar(objects)
@@ -77,18 +49,6 @@ def make(alice: User, avatar: Avatar, broker: Broker, voice: ToneVoice) -> Calla
         return services.clip_create(alice, Wish(avatar=avatar.pk, **told))
 
     return accept
-
-
-@pytest.fixture
-def api() -> Callable[[User], APIClient]:
-    """A client that is signed in as somebody."""
-
-    def signed_in(user: User) -> APIClient:
-        client = APIClient()
-        client.force_authenticate(user)
-        return client
-
-    return signed_in
 
 
 @pytest.fixture

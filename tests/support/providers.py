@@ -1,0 +1,76 @@
+"""The stub of providers as a process of its own, so that its delays are true beside busy tests."""
+
+import socket
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from tests.support.stack import ROOT
+
+START_SECONDS = 20.0
+
+
+class Providers:
+    """Language model, voice and hearing; see `tests.support.provider_stub`."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._command = [sys.executable, "-m", "tests.support.provider_stub", "--port", str(port)]
+        self._http = httpx.Client(base_url=self.url, timeout=10)
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        try:
+            self._wait()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _wait(self) -> None:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self._http.get("/health").raise_for_status()
+            except httpx.HTTPError:
+                assert time.monotonic() < until, "the providers did not start"
+                time.sleep(0.1)
+            else:
+                return
+
+    def _stop(self) -> None:
+        self._http.close()
+        self._process.terminate()
+        self._process.wait(10)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes a stack use them."""
+        return {
+            "LLM_BASE_URL": f"{self.url}/v1",
+            "LLM_MODEL": "stub",
+            "LLM_API_KEY": "stub",
+            "SPEECH_URL": self.url,
+            "SPEECH_API_KEY": "stub",
+        }
+
+    def control(self, **settings: Any) -> None:
+        """Change how they behave from now on; `reset=True` goes back to the beginning first."""
+        self._http.post("/control", json=settings).raise_for_status()
+
+    def spoken(self) -> list[str]:
+        """What was given to be spoken so far, piece by piece."""
+        asked = self._http.get("/control").json()["asked"]
+        return [one["body"]["input"] for one in asked if one["kind"] == "speech" and "input" in one["body"]]
