@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
+from project.stopping import stopped
 from sessions.runtime.events import KEPT, stream_key
 
 _log = logging.getLogger(__name__)
@@ -83,9 +84,7 @@ class Broker:
 
     async def close(self) -> None:
         """Stop reading, write what still waits if that can be done at once, and let go."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stopped(self._tasks)
         if self.available:
             with contextlib.suppress(RedisError, TimeoutError, OSError):
                 async with asyncio.timeout(1.0):

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from project.stopping import stopped
 from sessions.runtime.database import AWAY, in_database
 
 _log = logging.getLogger(__name__)
@@ -56,8 +57,7 @@ class Scribe:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await stopped([self._task])
 
     def said(self, *, available: bool, error: Exception | None = None) -> None:
         """Somebody found out how the database is."""

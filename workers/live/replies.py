@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from project.stopping import stopped
 from workers.live.wire import RenderReply, WireError, load_reply
 
 BLOCK_MS = 1000
@@ -57,9 +58,7 @@ class Replies:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await stopped([self._task])
 
     async def _run(self) -> None:
         broker = aioredis.Redis.from_url(
