@@ -8,5 +8,5 @@ lock() {
         --no-annotate --no-header "$@" pyproject.toml -o "requirements/$out"
 }
 lock web.txt
-lock all.txt --extra render --extra speech --extra embedded
-lock dev.txt --extra render --extra speech --extra embedded --extra dev
+lock all.txt --extra render --extra speech --extra edge --extra embedded
+lock dev.txt --extra render --extra speech --extra edge --extra sensevoice --extra embedded --extra dev

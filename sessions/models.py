@@ -28,6 +28,12 @@ class Persona(models.Model):
     voice = models.CharField(max_length=120, blank=True, help_text="Empty: the avatar's own")
     max_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="Longest answer")
     max_history_turns = models.PositiveSmallIntegerField(default=20)
+    # {"tts": [...], "stt": [...], "llm": [...]}: which providers serve, in order; empty: the installation's
+    providers = models.JSONField(default=dict, blank=True)
+    # What the model may do: [{"type": "end_call" | "handover" | "webhook", ...}]
+    tools = models.JSONField(default=list, blank=True)
+    # What it does not talk about: [{"name", "phrases": [...], "answer", "action": "refuse" | "end"}]
+    topics = models.JSONField(default=list, blank=True)
     builtin = models.BooleanField(default=False, editable=False, help_text="Comes with the installation")
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -99,8 +105,10 @@ class Session(models.Model):
         Persona, on_delete=models.SET_NULL, null=True, blank=True, related_name="sessions"
     )
     # The persona as it was: {name, language, system_prompt, greeting, knowledge, apology, max_tokens,
-    # max_history_turns}. A change of the persona does not reach into a conversation.
+    # max_history_turns, providers, tools, topics}. A change of the persona does not reach into it.
     persona_snapshot = models.JSONField(default=dict)
+    # As of a persona, before its: {"tts": [...], "stt": [...], "llm": [...]}
+    providers = models.JSONField(default=dict)
     record = models.BooleanField(default=True)
     consent = models.TextField(blank=True, help_text="What was shown before the recording began")
     may_say = models.BooleanField(default=False, help_text="The client may put words into the avatar's mouth")
@@ -191,6 +199,8 @@ class Turn(models.Model):
     interrupted = models.BooleanField(default=False)
     # [{"text", "start_ms", "end_ms", "words": [[text, start_ms, end_ms]...]}], session timeline
     utterances = models.JSONField(default=list)
+    # What an answer was given to draw on: [{"document", "name", "page", "passage"}]
+    sources = models.JSONField(default=list)
     metrics = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -126,4 +126,7 @@ def snapshot(persona: Persona | None) -> dict[str, Any]:
         "apology": kept.apology,
         "max_tokens": kept.max_tokens,
         "max_history_turns": kept.max_history_turns,
+        "providers": kept.providers,
+        "tools": kept.tools,
+        "topics": kept.topics,
     }

@@ -50,6 +50,8 @@ class Clip(models.Model):
     background_upload = models.ForeignKey(Upload, on_delete=models.SET_NULL, null=True, related_name="+")
     captions = models.CharField(max_length=10, default="sidecar")
     callback_url = models.URLField(max_length=2000, blank=True)
+    # {"tts": [...]}: which providers speak, in order, after the voice's own; empty: the installation's
+    providers = models.JSONField(default=dict)
     metadata = models.JSONField(default=dict)
     # -- where it stands
     status = models.CharField(max_length=10, choices=ClipStatus.choices, default=ClipStatus.QUEUED)
