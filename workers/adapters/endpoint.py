@@ -23,6 +23,13 @@ class Endpoint:
         """What says who we are; nothing where there is no key: an empty one is not a legal header."""
         return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
+    def ws_url(self, path: str = "") -> str:
+        """The address of a WebSocket below this one: `https` becomes `wss`, `http` becomes `ws`."""
+        scheme, separator, rest = self.base_url.partition("://")
+        named = {"http": "ws", "https": "wss"}.get(scheme, scheme)
+        slash = "/" if path and not path.startswith(("/", "?")) else ""
+        return f"{named}{separator}{rest.rstrip('/')}{slash}{path}"
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:

@@ -6,8 +6,11 @@ class AdapterError(Exception):
 
     `retryable` is the adapter's judgement: it alone knows whether this vendor's answer means
     "busy" or "never". `code` is stable and becomes a clip's `failure.code`; the message may be
-    shown to the owner, so it holds no secret and no spoken text.
+    shown to the owner, so it holds no secret and no spoken text. `retry_after` is what the provider
+    asked for, in seconds.
     """
+
+    retry_after: float = 0.0
 
     def __init__(self, message: str, *, provider: str, retryable: bool, code: str = "provider_error") -> None:
         super().__init__(message)

@@ -22,12 +22,8 @@ MAX_RETRY_AFTER_SECONDS = 10.0
 
 
 class Refusal(AdapterError):
-    """An answer that is no success.
+    """An answer that is no success; `param` is the field that the provider complained about."""
 
-    `retry_after` is what the provider asked for, in seconds; `param` the field it complained about.
-    """
-
-    retry_after: float = 0.0
     param: str = ""
 
 
