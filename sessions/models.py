@@ -79,6 +79,7 @@ class EndReason(models.TextChoices):
     FAILED = "failed"
     ADMIN_ENDED = "admin_ended"
     ERASED = "erased"
+    AVATAR_ENDED = "avatar_ended"
 
 
 class Session(models.Model):

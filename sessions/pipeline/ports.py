@@ -6,7 +6,7 @@ WebRTC. All calls are made on the session's event loop.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -91,7 +91,8 @@ class TurnRecord:
 
     Each save carries the whole turn, so saves may be repeated, and only the last one matters.
     Times are ms on the session's timeline. An entry of `utterances` is `{"text", "start_ms",
-    "end_ms", "words": [[text, start_ms, end_ms], ...]}`.
+    "end_ms", "words": [[text, start_ms, end_ms], ...]}`, one of `sources` `{"document", "name", "page",
+    "passage"}`.
     """
 
     number: int
@@ -105,6 +106,7 @@ class TurnRecord:
     interrupted: bool = False
     utterances: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
+    sources: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Journal(Protocol):
@@ -151,9 +153,55 @@ class Stage(Protocol):
         """Return figures of the connection for the `metrics` event, such as `av_drift_ms`; may be empty."""
 
 
+class Passage(Protocol):
+    """A part of a document that may hold the answer; `page` counts from 1, None where there are none."""
+
+    @property
+    def document_id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def page(self) -> int | None: ...
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+class PassageSource(Protocol):
+    """Looks things up in the persona's documents (`sessions.knowledge.retrieval.Retriever`)."""
+
+    def prefetch(self, text: str) -> None:
+        """Begin to look for what somebody is about to ask; the older look-up is forgotten."""
+
+    def passages(self, question: str, *, deadline_seconds: float = 0.15) -> Awaitable[Sequence[Passage]]:
+        """Return what was found by the deadline, the best first; never raises."""
+
+
+class Desk(Protocol):
+    """What the service does for the tools of a conversation (`sessions.runtime.desk`)."""
+
+    def end(self) -> None:
+        """End the session: the avatar said goodbye, and was heard. Returns at once."""
+
+    async def handover(self, reason: str) -> None:
+        """Tell the owner's servers and the page that a human is wanted. Raises `ParleyError`."""
+
+    async def call(self, name: str, url: str, arguments: Mapping[str, Any]) -> str:
+        """Ask the owner's server; returns its answer, cut to a bounded length. Raises `ParleyError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class PersonaSetup:
-    """How the assistant behaves. `max_tokens` bounds one answer, `max_history_*` what it remembers."""
+    """How the assistant behaves. `max_tokens` bounds one answer, `max_history_*` what it remembers.
+
+    `max_answer_characters` ends one answer at a sentence. `tools` and `topics` are as `Persona` keeps
+    them, checked when they were saved.
+    """
 
     language: str = "en"
     system_prompt: str = ""
@@ -163,6 +211,9 @@ class PersonaSetup:
     max_tokens: int = 400
     max_history_turns: int = 20
     max_history_characters: int = 12_000
+    max_answer_characters: int = 1_500
+    tools: tuple[Mapping[str, Any], ...] = ()
+    topics: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +270,5 @@ class Setup:
     limits: Limits = field(default_factory=Limits)
     past: tuple[PastTurn, ...] = ()
     next_turn: int = 1
+    retriever: PassageSource | None = None
+    desk: Desk | None = None

@@ -14,7 +14,7 @@ from workers.adapters.errors import AdapterError
 from workers.adapters.text import Cleaner
 
 if TYPE_CHECKING:
-    from workers.adapters.llm.base import LanguageModel, Message
+    from workers.adapters.llm.base import LanguageModel, Message, Piece
 
 _SILENT = ("language_model_timeout", "The language model did not answer in time.")
 _STALLED = ("language_model_timeout", "The language model stopped in the middle of its answer.")
@@ -42,6 +42,8 @@ async def answer(
             text = await _next(stream, limits, said=said)
             if text is None:
                 break
+            if not isinstance(text, str):
+                continue
             measures.mark("first_token")
             text = cleaner.feed(text)
             said = said or bool(text.strip())
@@ -50,7 +52,7 @@ async def answer(
         raise Fault("language_model", *_EMPTY)
 
 
-async def _next(stream: AsyncGenerator[str, None], limits: Limits, *, said: bool) -> str | None:
+async def _next(stream: AsyncGenerator[Piece, None], limits: Limits, *, said: bool) -> Piece | None:
     """The next text; None when the answer is complete."""
     seconds = limits.next_token_seconds if said else limits.first_token_seconds
     try:
