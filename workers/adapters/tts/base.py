@@ -92,15 +92,20 @@ class Streaming(ABC):
         ...
 
     async def stream(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
-        """Events as they arrive. Tried again while nothing was delivered and the error allows it."""
+        """Events as they arrive. Tried again while nothing was delivered and the error allows it.
+
+        An answer without any sound is an error, `no_audio`.
+        """
         for attempt in range(1, retry.ATTEMPTS + 1):
-            delivered = False
+            delivered = sounded = False
             try:
                 async with aclosing(self.once(request)) as events:
                     async for event in events:
-                        delivered = True
+                        delivered, sounded = True, sounded or isinstance(event, PcmChunk)
                         yield event
-                return
+                if sounded:
+                    return
+                raise _no_audio(self.provider)  # noqa: TRY301 - judged like the adapter's own errors
             except AdapterError as exc:
                 exc.provider = exc.provider or self.provider
                 pause = retry.pause_or_raise(exc, attempt, delivered=delivered)
@@ -109,6 +114,12 @@ class Streaming(ABC):
     def synthesize(self, request: SpeechRequest) -> Generator[SpeechEvent, None, None]:
         """As `stream`, for code that may block."""
         return bridge.iterate(lambda: self.stream(request))
+
+
+def _no_audio(provider: str) -> AdapterError:
+    return AdapterError(
+        "The speech provider sent no sound.", provider=provider, retryable=True, code="no_audio"
+    )
 
 
 class EvenPcm:
