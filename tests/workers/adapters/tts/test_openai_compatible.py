@@ -4,18 +4,18 @@ from collections.abc import Iterable
 import pytest
 
 from tests.support.speech_server import RATE, SpeechServer, speech_server, tone
-from workers.adapters import registry
+from workers.adapters import registry, retry
 from workers.adapters.endpoint import Deadlines, Endpoint
 from workers.adapters.errors import AdapterError
 from workers.adapters.tts.base import PcmChunk, SpeechEvent, SpeechRequest, Timings
-from workers.adapters.tts.openai_compatible import OpenAICompatible, SpeechDialect, synthesizer
+from workers.adapters.tts.openai_compatible import OpenAICompatible, SpeechDialect
 
 HELLO = SpeechRequest("hello", "alloy", "en-US")
 
 
 @pytest.fixture(autouse=True)
 def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthesizer, "BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(retry, "BACKOFF_SECONDS", 0.0)
 
 
 def speaker(server: SpeechServer, key: str = "secret", **dialect: object) -> OpenAICompatible:
