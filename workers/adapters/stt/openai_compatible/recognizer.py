@@ -1,120 +1,84 @@
-"""The client: one upload, its deadlines, and how answers of many shapes are read."""
+"""The client: one upload, its deadlines, and how its answer is read."""
 
-import asyncio
-import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
-from workers.adapters.endpoint import Deadlines, Endpoint, async_client, client, judged
+from workers.adapters.answers import answered, media_type
+from workers.adapters.endpoint import Deadlines, Endpoint
 from workers.adapters.errors import AdapterError
-from workers.adapters.refusals import Refusal, refusal
-from workers.adapters.stt.base import Segment, Transcript
-from workers.adapters.text import clean
+from workers.adapters.stt.answer import transcript
+from workers.adapters.stt.base import Transcript
+from workers.adapters.stt.whole import Whole
 
-ATTEMPTS = 3
-BACKOFF_SECONDS = 0.25
+FORMATS = ("json", "verbose_json", "text", "srt", "vtt")
 
 
 @dataclass(frozen=True, slots=True)
 class HearingDialect:
-    """How one provider differs from the next; `response_format` that gives segments, where it can."""
+    """How one provider differs from the next; `response_format` that gives segments, where it can.
+
+    `words` asks for the times of words, which only OpenAI itself and our like understand. `prompt`
+    holds names and words that are likely to be said. Larger files than `most_bytes` are cut.
+    """
 
     provider: str = "openai_compatible"
     model: str = "whisper-1"
     response_format: str = "verbose_json"
+    words: bool = False
+    prompt: str = ""
+    most_bytes: int = 25 * 1024 * 1024
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(read=180.0))
 
+    def __post_init__(self) -> None:
+        if self.response_format not in FORMATS:
+            raise ValueError(f"response_format is one of {', '.join(FORMATS)}")
 
-class OpenAICompatible:
+
+class OpenAICompatible(Whole):
     """A recognizer over HTTP; holds no state, so threads may share it."""
 
     def __init__(self, endpoint: Endpoint, dialect: HearingDialect) -> None:
         self.provider = dialect.provider
+        self.most_bytes = dialect.most_bytes
         self._endpoint = endpoint
         self._dialect = dialect
 
-    def recognize(self, audio: bytes, *, language: str = "") -> Transcript:
-        for attempt in range(1, ATTEMPTS + 1):
+    async def once(self, audio: bytes, language: str) -> Transcript:
+        """See `Whole`."""
+        async with answered(
+            self._endpoint,
+            "audio/transcriptions",
+            provider=self.provider,
+            deadlines=self._dialect.deadlines,
+            data=self._fields(language),
+            files={"file": ("speech.wav", audio, "audio/wav")},
+        ) as response:
+            body = await response.aread()
             try:
-                pool = client(self._endpoint.base_url)
-                return self._read(pool.post("audio/transcriptions", **self._call(audio, language)))
-            except httpx.HTTPError as exc:
-                pause = _pause_or_raise(judged(exc, self.provider), attempt)
-            except AdapterError as exc:
-                pause = _pause_or_raise(exc, attempt)
-            time.sleep(pause)
-        raise AssertionError  # the last attempt returns or raises
+                return transcript(body, media_type(response), self._dialect.response_format)
+            except (ValueError, TypeError, KeyError, AttributeError, IndexError) as exc:
+                raise AdapterError(
+                    "The transcript cannot be read.", provider=self.provider, retryable=False
+                ) from exc
 
-    async def listen(self, audio: bytes, *, language: str = "") -> Transcript:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                pool = async_client(self._endpoint.base_url, asyncio.get_running_loop())
-                return self._read(await pool.post("audio/transcriptions", **self._call(audio, language)))
-            except httpx.HTTPError as exc:
-                pause = _pause_or_raise(judged(exc, self.provider), attempt)
-            except AdapterError as exc:
-                pause = _pause_or_raise(exc, attempt)
-            await asyncio.sleep(pause)
-        raise AssertionError  # the last attempt returns or raises
-
-    def _call(self, audio: bytes, language: str) -> dict[str, Any]:
-        deadlines = self._dialect.deadlines
-        fields = {"model": self._dialect.model, "response_format": self._dialect.response_format}
+    def _fields(self, language: str) -> dict[str, Any]:
+        fields: dict[str, Any] = {
+            "model": self._dialect.model,
+            "response_format": self._dialect.response_format,
+        }
         if language:
             fields["language"] = language.partition("-")[0].lower()
-        return {
-            "data": fields,
-            "files": {"file": ("speech.wav", audio, "audio/wav")},
-            "headers": self._endpoint.headers,
-            "timeout": httpx.Timeout(deadlines.read, connect=deadlines.connect, pool=deadlines.pool),
-        }
-
-    def _read(self, response: httpx.Response) -> Transcript:
-        if response.status_code != httpx.codes.OK:
-            raise refusal(
-                self.provider, response.status_code, response.content, response.headers.get("retry-after")
-            )
-        if response.headers.get("content-type", "").startswith("text/plain"):
-            return Transcript(clean(response.text).strip())
-        try:
-            return _transcript(json.loads(response.content))
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as exc:
-            raise AdapterError(
-                "The transcript cannot be read.", provider=self.provider, retryable=False
-            ) from exc
-
-
-def _transcript(body: Any) -> Transcript:
-    """Text from the places where providers put it; segments where there are any."""
-    if not isinstance(body, dict):
-        raise TypeError
-    segments = tuple(_segment(part) for part in body.get("segments") or ())
-    text = body.get("text") or body.get("sentence")
-    if text is None and body.get("choices"):
-        text = body["choices"][0]["message"]["content"]
-    if text is None:
-        if "text" not in body and "segments" not in body:
-            raise KeyError
-        text = " ".join(segment.text for segment in segments)
-    return Transcript(clean(str(text)).strip(), segments)
-
-
-def _segment(part: Mapping[str, Any]) -> Segment:
-    start_ms, end_ms = (round(float(part[name]) * 1000) for name in ("start", "end"))
-    return Segment(start_ms, end_ms, clean(str(part["text"])).strip())
-
-
-def _pause_or_raise(exc: AdapterError, attempt: int) -> float:
-    if not exc.retryable or attempt == ATTEMPTS:
-        raise exc
-    asked = exc.retry_after if isinstance(exc, Refusal) else 0.0
-    return max(asked, BACKOFF_SECONDS * 2.0 ** (attempt - 1))
+        if self._dialect.prompt:
+            fields["prompt"] = self._dialect.prompt
+        if self._dialect.words:
+            fields["timestamp_granularities[]"] = ["segment", "word"]
+        return fields
 
 
 def make(endpoint: Endpoint, options: Mapping[str, Any]) -> OpenAICompatible:
     """From a provider's file; unknown options are a mistake in it and raise `TypeError`."""
-    return OpenAICompatible(endpoint, HearingDialect(**options))
+    given = dict(options)
+    if "deadlines" in given and not isinstance(given["deadlines"], Deadlines):
+        given["deadlines"] = Deadlines(**given["deadlines"])
+    return OpenAICompatible(endpoint, HearingDialect(**given))
