@@ -10,7 +10,7 @@ import pytest
 from tests.support.provider_stub import REPLY, Stub, provider_stub
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.errors import AdapterError
-from workers.adapters.llm.base import Message
+from workers.adapters.llm.base import Message, Usage
 from workers.adapters.llm.openai_compatible import ChatDialect, OpenAICompatible, model
 
 QUESTION = [Message("system", "Be brief."), Message("user", "When are you open?")]
@@ -33,7 +33,8 @@ async def ask(stub: Stub):
     made = OpenAICompatible(Endpoint(stub.url + "/v1", "secret"), dialect)
 
     async def ask(limit: int = 100, **more: str) -> str:
-        return "".join([text async for text in made.stream(QUESTION, max_tokens=limit, **more)])
+        pieces = made.stream(QUESTION, max_tokens=limit, **more)
+        return "".join([piece async for piece in pieces if isinstance(piece, str)])
 
     ask.model = made  # type: ignore[attr-defined]
     yield ask
@@ -45,9 +46,10 @@ def misbehave(stub: Stub, *behaviours: str) -> None:
 
 
 async def test_an_answer_arrives_in_pieces(stub, ask):
-    pieces = [text async for text in ask.model.stream(QUESTION, max_tokens=100)]
+    *pieces, cost = [piece async for piece in ask.model.stream(QUESTION, max_tokens=100)]
     assert "".join(pieces) == "We are open from nine to six."
     assert len(pieces) > 1
+    assert cost == Usage("openai_compatible", "small", 0, len(pieces))
 
 
 async def test_the_server_is_asked_for_a_stream_with_a_limit(stub, ask):

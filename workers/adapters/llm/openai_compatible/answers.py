@@ -1,4 +1,4 @@
-"""What arrives on the wire as text of the answer, whatever way it was cut.
+"""What a server streams as text of the answer and calls of tools, whatever way it was cut.
 
 Reasoning is not spoken: neither the fields that carry it beside the text, nor the `<think>` block that
 some servers leave inside it.
@@ -8,80 +8,88 @@ import json
 from typing import Any
 
 from workers.adapters.errors import AdapterError
+from workers.adapters.llm.base import ToolCall, Usage
 
-MAX_LINE_BYTES = 1024 * 1024
 WHO = "language model"
+MAX_CALLS = 8
+MAX_ARGUMENT_CHARACTERS = 20_000
 _OPEN, _CLOSE = "<think>", "</think>"
 _BUSY = ("overloaded", "rate_limit", "server_error", "timeout", "unavailable", "busy")
 
 
 class AnswerReader:
-    """Server-sent events of a chat completion to text.
+    """The chunks of a chat completion to text, calls and cost.
 
-    `finish_reason` is what the server gave (`stop`, `length`, `content_filter`...), `ended` whether it
-    said that nothing more comes.
+    `finish_reason` is what the server gave (`stop`, `length`, `tool_calls`, `content_filter`...). The
+    chunks are the SDK's, which checks nothing: any field may be missing or of another type.
     """
 
-    def __init__(self, provider: str) -> None:
-        self._provider = provider
-        self._buffer = bytearray()
+    def __init__(self, provider: str, model: str = "") -> None:
+        self._provider, self._model = provider, model
         self._thoughts = ThoughtFilter()
+        self._calls: list[_Call] = []
         self.finish_reason = ""
-        self.ended = False
+        self.usage: Usage | None = None
 
-    def feed(self, data: bytes) -> str:
-        self._buffer += data
-        *lines, rest = self._buffer.split(b"\n")
-        self._buffer = bytearray(rest)
-        if len(rest) > MAX_LINE_BYTES:
-            raise self._broken()
-        return "".join(self._line(bytes(line)) for line in lines)
+    def feed(self, chunk: Any) -> str:
+        """Return the text of a chunk; empty where it brings none."""
+        choices = getattr(chunk, "choices", None)
+        if not isinstance(choices, list):
+            raise broken(self._provider)
+        if (usage := getattr(chunk, "usage", None)) is not None:
+            model = getattr(chunk, "model", None) or self._model
+            self.usage = _usage(usage, self._provider, model)
+        return "".join(self._choice(choice) for choice in choices[:1])
 
-    def finish(self) -> str:
-        """What was kept back; `AdapterError` where the answer broke off."""
-        text = self._line(bytes(self._buffer)) if self._buffer else ""
-        self._buffer.clear()
-        if not self.ended and not self.finish_reason:
+    def finish(self, *, ended: bool) -> str:
+        """What was kept back; `AdapterError` where the answer broke off.
+
+        `ended` says that the server told so, with or without a reason.
+        """
+        if not ended and not self.finish_reason:
             raise AdapterError(
                 f"The {WHO}'s answer broke off.",
                 provider=self._provider,
                 retryable=True,
                 code="provider_truncated",
             )
-        return text + self._thoughts.finish()
+        if self.finish_reason == "content_filter":
+            raise AdapterError(
+                f"The {WHO} refused to answer.",
+                provider=self._provider,
+                retryable=False,
+                code="provider_refused",
+            )
+        return self._thoughts.finish()
 
-    def _line(self, line: bytes) -> str:
-        if not line.startswith(b"data:"):
-            # Comments keep a connection alive; a bare JSON object is an error that lost its envelope.
-            return self._event(_parsed(line)) if line.lstrip().startswith(b'{"error"') else ""
-        content = line[5:].strip()
-        if content == b"[DONE]":
-            self.ended = True
-            return ""
-        event = _parsed(content)
-        if event is None:
-            raise self._broken()
-        return self._event(event)
-
-    def _event(self, event: dict[str, Any] | None) -> str:
-        if event is None:
-            raise self._broken()
-        if event.get("error"):
-            raise self._given_up(event["error"])
-        choices = event.get("choices")
-        if not isinstance(choices, list):
-            raise self._broken()
-        return "".join(self._choice(choice) for choice in choices[:1])
+    def calls(self) -> list[ToolCall]:
+        """The calls that the answer asks for, each whole."""
+        return [call.whole(number) for number, call in enumerate(self._calls) if call.name]
 
     def _choice(self, choice: Any) -> str:
-        if not isinstance(choice, dict):
-            raise self._broken()
-        self.finish_reason = str(choice.get("finish_reason") or self.finish_reason)
-        delta = choice.get("delta")
-        text = delta.get("content") if isinstance(delta, dict) else None
+        self.finish_reason = str(getattr(choice, "finish_reason", None) or self.finish_reason)
+        delta = getattr(choice, "delta", None)
+        for part in getattr(delta, "tool_calls", None) or ():
+            self._call(part)
+        text = getattr(delta, "content", None)
         return self._thoughts.feed(text) if isinstance(text, str) else ""
 
-    def _given_up(self, error: Any) -> AdapterError:
+    def _call(self, part: Any) -> None:
+        """A part of a call: its beginning names the tool, what follows are pieces of its arguments."""
+        call_id = str(getattr(part, "id", None) or "")
+        index = getattr(part, "index", None)
+        function = getattr(part, "function", None)
+        name = str(getattr(function, "name", None) or "")
+        call = next((each for each in reversed(self._calls) if each.index == index), None)
+        # Some servers number every call 0, or none at all: a name under another id begins a new one.
+        if call is None or (name and call_id and call.id and call_id != call.id):
+            if len(self._calls) == MAX_CALLS:
+                raise broken(self._provider)
+            call = _Call(index)
+            self._calls.append(call)
+        call.add(call_id, name, getattr(function, "arguments", None))
+
+    def given_up(self, error: Any) -> AdapterError:
         """An error in the middle of a stream; its words may repeat the conversation and stay out."""
         kind = str(
             (error.get("code") or error.get("type") or "") if isinstance(error, dict) else error
@@ -95,8 +103,48 @@ class AnswerReader:
             code="provider_busy" if busy else "provider_error",
         )
 
-    def _broken(self) -> AdapterError:
-        return AdapterError(f"The {WHO}'s answer cannot be read.", provider=self._provider, retryable=False)
+
+def broken(provider: str) -> AdapterError:
+    return AdapterError(f"The {WHO}'s answer cannot be read.", provider=provider, retryable=False)
+
+
+class _Call:
+    """A call as far as it is known. `index` is the server's number of it."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+        self.id = self.name = ""
+        self._arguments: list[str] = []
+        self._given: dict[str, Any] | None = None
+        self._size = 0
+
+    def add(self, call_id: str, name: str, arguments: Any) -> None:
+        self.id, self.name = self.id or call_id, self.name or name
+        if isinstance(arguments, dict):  # some servers write an object where text belongs
+            self._given = arguments
+        elif isinstance(arguments, str) and self._size <= MAX_ARGUMENT_CHARACTERS:
+            self._arguments.append(arguments)
+            self._size += len(arguments)
+
+    def whole(self, number: int) -> ToolCall:
+        told = self._given if self._given is not None else _object("".join(self._arguments))
+        broken_off = told is None or self._size > MAX_ARGUMENT_CHARACTERS
+        return ToolCall(self.id or f"call_{number}", self.name, told or {}, broken=broken_off)
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """Arguments as they were written; none at all are an empty object."""
+    try:
+        told = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _usage(told: Any, provider: str, model: Any) -> Usage:
+    counts = (getattr(told, "prompt_tokens", 0), getattr(told, "completion_tokens", 0))
+    prompt, completion = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
+    return Usage(provider, str(model or "")[:120], prompt, completion)
 
 
 class ThoughtFilter:
@@ -128,11 +176,3 @@ class ThoughtFilter:
     def _release(self, text: str) -> str:
         self._kept, self._state = "", "said"
         return text
-
-
-def _parsed(content: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(content)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None

@@ -1,29 +1,36 @@
-"""The client: one streamed request per answer over connections that stay open, and its deadlines."""
+"""The client: one streamed request per answer over connections that stay open, and its deadlines.
+
+The official SDK writes the request and reads the stream. Connections, deadlines and what is tried
+again are ours. Importing it takes a second: `sessions.pipeline.language` does so while a process starts.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpx
+import openai
 
 from workers.adapters.endpoint import Endpoint, judged
 from workers.adapters.errors import AdapterError
-from workers.adapters.llm.base import Message
-from workers.adapters.llm.openai_compatible.answers import WHO, AnswerReader
+from workers.adapters.llm.base import Message, Piece, Tool, Usage
+from workers.adapters.llm.openai_compatible.answers import WHO, AnswerReader, broken
+from workers.adapters.llm.openai_compatible.messages import functions, turns
+from workers.adapters.llm.openai_compatible.wire import Watched, watch
 from workers.adapters.refusals import Refusal, refusal
 
 ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
-MAX_ERROR_BYTES = 16 * 1024
 # Conversations pause: a connection that is still there for the next turn saves its handshakes. One that
 # the server closed meanwhile is noticed before it is used.
 KEEPALIVE_SECONDS = 300.0
 MAX_CONNECTIONS = 64
 CHARACTERS_PER_TOKEN = 16
-DRAIN_SECONDS = 0.05
+LAST_SECONDS = 0.3
 _NEW_LIMIT_FIELD = "max_completion_tokens"
+_COUNTING = ("", "stream_options", "stream_options.include_usage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,9 @@ class ChatDialect:
     """How one server differs from the next; times in seconds.
 
     `first_token` is how long the first text may take, with every attempt, `between_tokens` how long a
-    pause in it. `options` are further fields of the request, such as `temperature`.
+    pause in it. `options` are further fields of the request, such as `temperature`. `limit_field` is
+    where it takes the longest answer; `usage` says that it may be asked to count tokens, `tools` that it
+    can ask for tools. `one_system` and `prefill`: see `messages.turns`.
     """
 
     model: str = ""
@@ -40,6 +49,11 @@ class ChatDialect:
     between_tokens: float = 10.0
     connect: float = 3.0
     options: Mapping[str, Any] | None = None
+    limit_field: str = "max_tokens"
+    usage: bool = False
+    tools: bool = True
+    one_system: bool = True
+    prefill: bool = False
 
 
 class OpenAICompatible:
@@ -48,16 +62,18 @@ class OpenAICompatible:
     def __init__(self, endpoint: Endpoint, dialect: ChatDialect) -> None:
         self.provider = dialect.provider
         self._dialect = dialect
-        self._limit_field = "max_tokens"
-        self._client = _pool(endpoint, dialect)
+        self._limit_field = dialect.limit_field
+        self._counts, self._counted = dialect.usage, False
+        self._pool = _pool(endpoint, dialect)
+        self._sdk = _sdk(endpoint, self._pool)
 
     async def warm(self) -> None:
         """Open a connection; whatever the server answers, the handshakes are done."""
         with suppress(httpx.HTTPError):
-            await self._client.get("models", timeout=self._dialect.connect)
+            await self._pool.get("models", timeout=self._dialect.connect)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._pool.aclose()
 
     async def stream(
         self,
@@ -66,18 +82,18 @@ class OpenAICompatible:
         max_tokens: int,
         knowledge: str = "",
         language: str = "en",  # noqa: ARG002 - the system prompt tells a real model
-    ) -> AsyncGenerator[str, None]:
+        tools: Sequence[Tool] = (),
+    ) -> AsyncGenerator[Piece, None]:
         """Text as it is written. Asked again while nothing was delivered."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._dialect.first_token
-        body = self._body(messages, knowledge)
         for attempt in range(1, ATTEMPTS + 1):
             delivered = False
-            answer = self._answer(body | {self._limit_field: max_tokens}, max_tokens, deadline)
+            answer = self._answer(self._body(messages, knowledge, tools), max_tokens, deadline)
             try:
-                async for text in answer:
+                async for piece in answer:
                     delivered = True
-                    yield text
+                    yield piece
                 return
             except AdapterError as exc:
                 if not self._learned(exc):
@@ -87,23 +103,27 @@ class OpenAICompatible:
                 await answer.aclose()
 
     async def _answer(
-        self, body: dict[str, Any], max_tokens: int, deadline: float
-    ) -> AsyncGenerator[str, None]:
+        self, body: Mapping[str, Any], max_tokens: int, deadline: float
+    ) -> AsyncGenerator[Piece, None]:
         """One attempt, held to its deadlines and to the token limit."""
         loop = asyncio.get_running_loop()
-        pieces, characters = self._pieces(body), 0
+        pieces, count, characters = self._pieces(body, max_tokens), 0, 0
+        full = False
         try:
-            for _ in range(max_tokens):
+            while True:
                 async with asyncio.timeout_at(deadline):
-                    text = await anext(pieces, None)
-                if text is None:
+                    piece = await anext(pieces, None)
+                if piece is None or (full and isinstance(piece, str)):
                     return
-                yield text
-                characters += len(text)
-                if characters >= max_tokens * CHARACTERS_PER_TOKEN:
-                    return
-                deadline = loop.time() + self._dialect.between_tokens
+                yield piece
+                if isinstance(piece, str):
+                    count, characters = count + 1, characters + len(piece)
+                full = count >= max_tokens or characters >= max_tokens * CHARACTERS_PER_TOKEN
+                # A server that keeps to the limit has only its reason and its count left to tell.
+                deadline = loop.time() + (LAST_SECONDS if full else self._dialect.between_tokens)
         except TimeoutError as exc:
+            if full:
+                return
             raise AdapterError(
                 f"The {WHO} did not answer in time.",
                 provider=self.provider,
@@ -113,111 +133,115 @@ class OpenAICompatible:
         finally:
             await pieces.aclose()
 
-    async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[str, None]:
-        reader = AnswerReader(self.provider)
+    async def _pieces(self, body: Mapping[str, Any], max_tokens: int) -> AsyncGenerator[Piece, None]:
+        reader = AnswerReader(self.provider, self._dialect.model)
+        stream: openai.AsyncStream[Any] | None = None
         try:
-            async with self._client.stream("POST", "chat/completions", json=body) as response:
-                await self._check(response)
-                incoming = response.aiter_bytes()
-                async for data in incoming:
-                    if text := reader.feed(data):
-                        yield text
-                    if reader.ended:
-                        break
-                if text := reader.finish():
+            stream = await self._ask(body, max_tokens)
+            self._check(stream.response)
+            async for chunk in stream:
+                if text := reader.feed(chunk):
                     yield text
-                await _drain(incoming)
+            if text := reader.finish(ended=cast("Watched", stream.response.stream).ended):
+                yield text
+        except openai.APIError as exc:
+            # The SDK's errors quote the server, and so maybe the conversation or the key: not chained.
+            raise self._judged(exc, reader) from None
         except httpx.HTTPError as exc:
             raise judged(exc, self.provider, who=WHO) from exc
-        if reader.finish_reason == "content_filter":
-            raise AdapterError(
-                f"The {WHO} refused to answer.",
-                provider=self.provider,
-                retryable=False,
-                code="provider_refused",
-            )
+        except (ValueError, TypeError, AttributeError):
+            raise broken(self.provider) from None
+        finally:
+            if stream is not None:
+                await stream.close()
+        self._counted = self._counted or reader.usage is not None
+        for call in reader.calls():
+            yield call
+        yield reader.usage or Usage(self.provider, self._dialect.model, 0, 0)
 
-    async def _check(self, response: httpx.Response) -> None:
-        if response.status_code != httpx.codes.OK:
-            raise refusal(
-                self.provider,
-                response.status_code,
-                await _ahead(response),
-                response.headers.get("retry-after"),
-                who=WHO,
-            )
+    async def _ask(self, body: Mapping[str, Any], max_tokens: int) -> "openai.AsyncStream[Any]":
+        more = {**(self._dialect.options or {}), self._limit_field: max_tokens}
+        made: openai.AsyncStream[Any] = await self._sdk.chat.completions.create(
+            stream=True, extra_body=more, **body
+        )
+        return made
+
+    def _check(self, response: Any) -> None:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in ("text/event-stream", ""):
             raise AdapterError(f"The {WHO} sent no stream.", provider=self.provider, retryable=False)
 
-    def _body(self, messages: Sequence[Message], knowledge: str) -> dict[str, Any]:
-        turns = _with_knowledge([{"role": m.role, "content": m.content} for m in messages], knowledge)
-        return {
-            "model": self._dialect.model,
-            "messages": turns,
-            "stream": True,
-            **(self._dialect.options or {}),
-        }
+    def _judged(self, exc: openai.APIError, reader: AnswerReader) -> AdapterError:
+        if isinstance(exc, openai.APIStatusError):
+            answer = exc.response
+            again = answer.headers.get("retry-after")
+            return refusal(self.provider, answer.status_code, answer.content, again, who=WHO)
+        if isinstance(exc, openai.APIConnectionError):
+            cause = exc.__cause__ if isinstance(exc.__cause__, httpx.HTTPError) else None
+            return judged(cause or httpx.ConnectError("no connection"), self.provider, who=WHO)
+        return reader.given_up(exc.body)
+
+    def _body(self, messages: Sequence[Message], knowledge: str, tools: Sequence[Tool]) -> dict[str, Any]:
+        dialect = self._dialect
+        told = turns(messages, knowledge, one_system=dialect.one_system, prefill=dialect.prefill)
+        body: dict[str, Any] = {"model": dialect.model, "messages": told}
+        if self._counts:
+            body["stream_options"] = {"include_usage": True}
+        if tools and dialect.tools:
+            body["tools"] = functions(tools)
+        return body
 
     def _learned(self, exc: AdapterError) -> bool:
-        """Newer models take the limit under another name; one refusal is enough to know."""
-        rejected = exc.code == "provider_rejected" and isinstance(exc, Refusal) and exc.param == "max_tokens"
-        if not rejected or self._limit_field == _NEW_LIMIT_FIELD:
+        """What a server refuses it is not asked again: one refusal is enough to know.
+
+        Newer models take the limit under another name; older servers do not count on request.
+        """
+        if exc.code != "provider_rejected" or not isinstance(exc, Refusal):
             return False
-        self._limit_field = _NEW_LIMIT_FIELD
-        return True
+        if exc.param == "max_tokens" and self._limit_field != _NEW_LIMIT_FIELD:
+            self._limit_field = _NEW_LIMIT_FIELD
+            return True
+        if self._counts and not self._counted and exc.param in _COUNTING:
+            self._counts = False
+            return True
+        return False
 
 
 def _pool(endpoint: Endpoint, dialect: ChatDialect) -> httpx.AsyncClient:
     """Made once: a client reads the certificates of the world, which takes 40 ms."""
-    headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
     read = max(dialect.first_token, dialect.between_tokens)
     return httpx.AsyncClient(
         base_url=endpoint.base_url,
-        headers=headers | {"Accept": "text/event-stream"},
+        headers={**endpoint.headers, "Accept-Encoding": "identity"},
         limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS),
         timeout=httpx.Timeout(read, connect=dialect.connect),
         verify=endpoint.base_url.startswith("https:"),
         follow_redirects=False,
         trust_env=False,
+        event_hooks={"response": [watch]},
     )
 
 
-def _with_knowledge(turns: list[dict[str, str]], knowledge: str) -> list[dict[str, str]]:
-    """Knowledge joins the first system message: some servers refuse a second one."""
-    if not knowledge.strip():
-        return turns
-    text = f"Answer from these facts; say so when they do not tell.\n\n{knowledge.strip()}"
-    if turns and turns[0]["role"] == "system":
-        first = {"role": "system", "content": f"{turns[0]['content']}\n\n{text}"}
-        return [first, *turns[1:]]
-    return [{"role": "system", "content": text}, *turns]
+def _sdk(endpoint: Endpoint, pool: httpx.AsyncClient) -> openai.AsyncOpenAI:
+    """The SDK over our connections; what it would read from the environment is meant for others."""
+    made = openai.AsyncOpenAI(
+        api_key=endpoint.api_key,
+        base_url=endpoint.base_url,
+        http_client=cast("Any", pool),
+        max_retries=0,
+        default_headers={"Accept": "text/event-stream"},
+        _enforce_credentials=False,
+    )
+    made.organization = made.project = None
+    return made
 
 
 def _pause_or_raise(exc: AdapterError, attempt: int, left: float, *, delivered: bool) -> float:
     """Seconds to wait before another try; raises the error when there must be none."""
-    asked = exc.retry_after if isinstance(exc, Refusal) else 0.0
-    pause = max(asked, BACKOFF_SECONDS * 2.0 ** (attempt - 1))
+    pause = max(exc.retry_after, BACKOFF_SECONDS * 2.0 ** (attempt - 1))
     if delivered or not exc.retryable or attempt == ATTEMPTS or pause >= left:
         raise exc
     return pause
-
-
-async def _drain(incoming: AsyncIterator[bytes]) -> None:
-    """Read to the end of the body, so that the next turn can use the connection; no server is waited for."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in incoming:
-                pass
-
-
-async def _ahead(response: httpx.Response) -> bytes:
-    body = b""
-    async for data in response.aiter_bytes():
-        body += data
-        if len(body) >= MAX_ERROR_BYTES:
-            break
-    return body
 
 
 def make(endpoint: Endpoint, options: Mapping[str, Any]) -> OpenAICompatible:

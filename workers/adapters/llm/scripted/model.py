@@ -5,11 +5,11 @@ It finds; it does not make up. Where nothing fits it says so, and that no langua
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 from workers.adapters.endpoint import Endpoint
-from workers.adapters.llm.base import Message
+from workers.adapters.llm.base import Message, Piece, Tool, ToolCall
 from workers.adapters.llm.scripted.passages import Knowledge, knowledge
 from workers.adapters.llm.scripted.phrases import Phrases, phrases
 
@@ -31,12 +31,35 @@ class Scripted:
         """There is nothing to give back."""
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, knowledge: str = "", language: str = "en"
-    ) -> AsyncGenerator[str, None]:
-        text = answer(messages, knowledge, language)
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        knowledge: str = "",
+        language: str = "en",
+        tools: Sequence[Tool] = (),
+    ) -> AsyncGenerator[Piece, None]:
+        wanted = tool_for(messages, language, {tool.name for tool in tools})
+        text = "" if wanted else answer(messages, knowledge, language)
         for piece in pieces(text)[:max_tokens]:
             yield piece
             await asyncio.sleep(0)
+        if wanted:
+            yield ToolCall("call_0", wanted, {})
+
+
+def tool_for(messages: Sequence[Message], language: str, tools: Collection[str]) -> str:
+    """The tool that the last words of the user ask for; empty for none.
+
+    It ends the call when somebody says goodbye, and hands over when they ask for a person.
+    """
+    if not messages or messages[-1].role != "user":
+        return ""
+    words, cue = phrases(language), _cue(messages[-1].content)
+    if "end_call" in tools and cue in words.goodbye_cues:
+        return "end_call"
+    asked = "handover" in tools and any(wish in cue for wish in words.human_cues)
+    return "handover" if asked else ""
 
 
 def answer(messages: Sequence[Message], text: str, language: str) -> str:

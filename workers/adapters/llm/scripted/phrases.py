@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Cues are compared with whole utterances or their words in lower case."""
+    """Cues are compared with whole utterances in lower case; `human_cues` are looked for in them."""
 
     greeting_cues: frozenset[str]
     thanks_cues: frozenset[str]
@@ -14,6 +14,7 @@ class Phrases:
     help_cues: frozenset[str]
     identity_cues: frozenset[str]
     yes_cues: frozenset[str]
+    human_cues: tuple[str, ...]
     greeting: str
     thanks: str
     goodbye: str
@@ -75,6 +76,18 @@ ENGLISH = Phrases(
         {"who are you", "what are you", "are you human", "are you a robot", "are you real"}
     ),
     yes_cues=frozenset({"yes", "no", "ok", "okay", "good", "great", "sure", "fine", "all right", "alright"}),
+    human_cues=(
+        *(
+            "talk to a human",
+            "talk to a person",
+            "talk to a real person",
+            "talk to someone",
+            "talk to somebody",
+        ),
+        *("speak to a human", "speak to a person", "speak to a real person", "speak to someone"),
+        *("speak to somebody", "speak with a human", "speak with a person", "talk with a human"),
+        *("a human agent", "a real human", "a human please", "human being", "customer service agent"),
+    ),
     greeting="Hello! What would you like to know?",
     thanks="You are welcome! Is there anything else you would like to know?",
     goodbye="Goodbye, and thank you for stopping by!",
@@ -104,6 +117,7 @@ JAPANESE = Phrases(
     help_cues=frozenset({"何ができますか", "何を聞けますか", "助けて", "ヘルプ", "手伝って"}),
     identity_cues=frozenset({"あなたは誰ですか", "誰ですか", "あなたは人間ですか", "ロボットですか"}),
     yes_cues=frozenset({"はい", "いいえ", "うん", "わかりました", "了解", "了解です", "なるほど"}),
+    human_cues=("人間と話", "人と話", "担当者", "オペレーター", "スタッフと話", "係の人"),
     greeting="こんにちは。何をお知りになりたいですか。",
     thanks="どういたしまして。ほかにご質問はありますか。",
     goodbye="ありがとうございました。またお越しください。",
