@@ -2,7 +2,7 @@
 
 import io
 import wave
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,16 +31,17 @@ def recognise_clip(clip: Clip) -> list[list[int | str]]:
     """Recognise the stored sound of a clip: [start_ms, end_ms, text] of what is said when."""
     rows = ClipUtterance.objects.filter(clip=clip).order_by("index")
     pieces = (store().get_bytes(row.pcm_key) + bytes(2 * row.pause_samples) for row in rows)
-    transcript = recognise(pieces)
+    transcript = recognise(pieces, wanted=clip.providers.get("stt", ()))
     return [[s.start_ms, s.end_ms, s.text.strip()] for s in transcript.segments if s.text.strip()]
 
 
-def recognise(pieces: Iterable[bytes], *, language: str = "") -> Transcript:
+def recognise(pieces: Iterable[bytes], *, language: str = "", wanted: Sequence[str] = ()) -> Transcript:
     """Recognise 48 kHz mono s16le sound, however it is cut. Raises `AdapterError`."""
+    recognizer = voices.recognizer(wanted)
     texts: list[str] = []
     segments: list[Segment] = []
     for number, chunk in enumerate(_chunks(pieces)):
-        part = voices.recognizer().recognize(wav(chunk), language=language)
+        part = recognizer.recognize(wav(chunk), language=language)
         later = number * CHUNK_SECONDS * 1000
         texts.append(part.text.strip())
         segments += [Segment(s.start_ms + later, s.end_ms + later, s.text) for s in part.segments]

@@ -1,11 +1,13 @@
 """Readers of environment values that refuse nonsense. Only `project.settings` calls them."""
 
 import os
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import yaml
 from django.core.exceptions import ImproperlyConfigured
 
 
@@ -50,6 +52,31 @@ def env_range(name: str) -> tuple[int, int] | None:
 
 def env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in env_str(name, default).split(",") if part.strip()]
+
+
+def env_providers(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
+    """Read the address, key and model of every provider that a file in `configs/providers` names.
+
+    A file's `credentials` is what its variables begin with: `<PREFIX>_BASE_URL`, `<PREFIX>_API_KEY` and
+    `<PREFIX>_MODEL`. Files may share one.
+    """
+    prefixes = {prefix for folder in folders for file in folder.glob("*.yaml") if (prefix := _prefix(file))}
+    return {
+        prefix: {
+            "base_url": env_str(f"{prefix}_BASE_URL").rstrip("/"),
+            "api_key": env_str(f"{prefix}_API_KEY"),
+            "model": env_str(f"{prefix}_MODEL"),
+        }
+        for prefix in sorted(prefixes)
+    }
+
+
+def _prefix(file: Path) -> str:
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    prefix = content.get("credentials", "") if isinstance(content, dict) else ""
+    if prefix and not re.fullmatch(r"[A-Z][A-Z0-9_]*", prefix):
+        raise ImproperlyConfigured(f"{file}: credentials is {prefix!r}; capitals, digits and _ are needed")
+    return str(prefix)
 
 
 def database(url: str) -> dict[str, Any]:

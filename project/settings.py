@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from project.env import database, env_bool, env_int, env_list, env_range, env_str
+from project.env import database, env_bool, env_int, env_list, env_providers, env_range, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PARLEY_HOME = Path(env_str("PARLEY_HOME", str(BASE_DIR / ".parley"))).resolve()
@@ -129,6 +129,22 @@ PRESIGNED_URL_SECONDS = env_int("PRESIGNED_URL_SECONDS", 3600, minimum=1)
 
 SPEECH_URL = env_str("SPEECH_URL", "http://127.0.0.1:8600")
 SPEECH_API_KEY = env_str("SPEECH_API_KEY")
+
+# --- Providers -----------------------------------------------------------------------------
+
+# A folder with more files like those in configs/providers.
+PROVIDERS_DIR = env_str("PROVIDERS_DIR")
+# {"DASHSCOPE": {"base_url": ..., "api_key": ..., "model": ...}}: what the environment says of each account
+PROVIDERS = env_providers(
+    [BASE_DIR / "configs" / "providers", *([Path(PROVIDERS_DIR)] if PROVIDERS_DIR else [])]
+)
+# Who serves, in this order, where a session, clip or persona does not say: the next one takes over
+# while nothing was delivered.
+TTS_PROVIDERS = env_list("TTS_PROVIDERS", "local")
+STT_PROVIDERS = env_list("STT_PROVIDERS", "local")
+LLM_PROVIDERS = env_list("LLM_PROVIDERS", "llm")
+# Who turns passages and questions into vectors; without one they are found by their words alone.
+EMBEDDING_PROVIDERS = env_list("EMBEDDING_PROVIDERS")
 
 # --- Celery --------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ from django.utils.text import slugify
 
 from generation import voices
 from generation.avatars.models import Avatar
+from generation.providers import Kind
+from generation.providers import wishes as chains
 from project.accounts.models import User
 from project.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from project.ids import new_id
@@ -18,6 +20,7 @@ from sessions.models import Persona
 # Who answers where neither the caller nor the avatar's metadata names somebody.
 DEFAULT = "support"
 MAX_PERSONAS = 200
+PROVIDERS: tuple[Kind, ...] = ("tts", "stt", "llm")
 
 
 def visible_to(user: User) -> QuerySet[Persona]:
@@ -55,7 +58,8 @@ def changeable_by(user: User, persona: Persona) -> Persona:
 
 def persona_create(owner: User, *, slug: str = "", **fields: Any) -> Persona:
     """Make a persona of one's own. Raises `InvalidInput` or `Conflict`. Called in a transaction."""
-    _check_voice(fields)
+    _check_voice(owner, fields)
+    fields = _checked_providers(fields)
     User.objects.select_for_update(no_key=True).get(pk=owner.pk)
     if Persona.objects.filter(owner=owner, archived_at=None).count() >= MAX_PERSONAS:
         raise Conflict(f"An account has at most {MAX_PERSONAS} personas.", code="too_many_personas")
@@ -64,10 +68,13 @@ def persona_create(owner: User, *, slug: str = "", **fields: Any) -> Persona:
     return _saved(persona)
 
 
-def persona_update(persona: Persona, changes: Mapping[str, Any]) -> Persona:
-    """Change some fields. Raises `InvalidInput`. A built-in one follows its file no more."""
-    _check_voice(changes)
-    for name, value in changes.items():
+def persona_update(persona: Persona, changes: Mapping[str, Any], *, by: User | None = None) -> Persona:
+    """Change some fields; `by` may use voices of their own. Raises `InvalidInput`.
+
+    A built-in one follows its file no more.
+    """
+    _check_voice(by, changes)
+    for name, value in _checked_providers(changes).items():
         setattr(persona, name, value)
     persona.builtin = False
     return _saved(persona)
@@ -101,10 +108,19 @@ def _free_slug(persona: Persona) -> str:
     return f"{slug}-{persona.pk[-8:]}" if taken else slug
 
 
-def _check_voice(fields: Mapping[str, Any]) -> None:
-    voice = fields.get("voice")
-    if voice and voices.find(voice) is None:
-        raise InvalidInput(f"There is no voice {voice!r}.", code="voice_not_found", pointer="/voice")
+def _check_voice(user: User | None, fields: Mapping[str, Any]) -> None:
+    if fields.get("voice"):
+        try:
+            voices.get(fields["voice"], user)
+        except InvalidInput as error:
+            raise InvalidInput(str(error), code=error.code, pointer="/voice") from error
+
+
+def _checked_providers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    told = dict(fields)
+    if "providers" in told:
+        told["providers"] = chains.check(told["providers"], PROVIDERS)
+    return told
 
 
 def default_for(user: User, avatar: Avatar) -> Persona | None:

@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from generation import voices
 from generation.avatars.models import Avatar, AvatarStatus
+from generation.providers import wishes as chains
 from generation.voices import Voice
 from project.accounts.models import User
 from project.errors import InvalidInput
@@ -38,6 +39,7 @@ class Wish:
     may_say: bool = False
     max_duration_seconds: int | None = None
     allowed_origins: list[str] = field(default_factory=list)
+    providers: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -53,7 +55,7 @@ def check(owner: User, wish: Wish) -> Order:
     avatar = _avatar(owner, wish)
     persona = _persona(owner, wish, avatar)
     snapshot = personas.snapshot(persona)
-    voice = _voice(wish, avatar, persona)
+    voice = _voice(owner, wish, avatar, persona)
     return Order(
         {
             "avatar": avatar,
@@ -68,6 +70,7 @@ def check(owner: User, wish: Wish) -> Order:
             "language": snapshot["language"] or voice.language,
             "persona": persona,
             "persona_snapshot": snapshot,
+            "providers": chains.check(wish.providers, personas.PROVIDERS),
             "record": wish.record,
             "consent": settings.RECORDING_CONSENT if wish.record else "",
             "may_say": wish.may_say,
@@ -99,23 +102,23 @@ def _persona(owner: User, wish: Wish, avatar: Avatar) -> Persona | None:
     return personas.default_for(owner, avatar)
 
 
-def _voice(wish: Wish, avatar: Avatar, persona: Persona | None) -> Voice:
+def _voice(owner: User, wish: Wish, avatar: Avatar, persona: Persona | None) -> Voice:
     """The voice asked for, else the persona's, else the avatar's own if it speaks the persona's language."""
     if wish.voice:
-        return _known_voice(wish.voice, "voice")
+        return _known_voice(owner, wish.voice, "voice")
     if persona is not None and persona.voice:
-        return _known_voice(persona.voice, "persona")
-    own = _known_voice(avatar.default_voice, "avatar") if avatar.default_voice else voices.default()
+        return _known_voice(owner, persona.voice, "persona")
+    own = _known_voice(owner, avatar.default_voice, "avatar") if avatar.default_voice else voices.default()
     if persona is None or _speaks(own, persona.language):
         return own
     return next((v for v in voices.available() if _speaks(v, persona.language)), own)
 
 
-def _known_voice(name: str, blame: str) -> Voice:
-    voice = voices.find(name)
-    if voice is None:
-        raise _bad(blame, "voice_not_found", f"There is no voice {name!r}.")
-    return voice
+def _known_voice(owner: User, name: str, blame: str) -> Voice:
+    try:
+        return voices.get(name, owner)
+    except InvalidInput as error:
+        raise _bad(blame, error.code, str(error)) from error
 
 
 def _speaks(voice: Voice, language: str) -> bool:

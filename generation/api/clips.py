@@ -123,9 +123,10 @@ class ClipEstimateView(APIView):
         form.is_valid(raise_exception=True)
         told = form.validated_data
         wishes.check_length(told["script"], pointer="/script")
-        voice = voices.find(told["voice"]) if told.get("voice") else voices.default()
-        if voice is None:
-            raise InvalidInput("There is no such voice.", code="voice_not_found", pointer="/voice")
+        try:
+            voice = voices.get(told["voice"], caller(request)) if told.get("voice") else voices.default()
+        except InvalidInput as error:
+            raise InvalidInput(str(error), code=error.code, pointer="/voice") from error
         return Response({"duration_ms": narration.estimate_ms(told["script"], voice, told["speed"])})
 
 

@@ -25,6 +25,18 @@ class SpeedField(serializers.FloatField):
         return float(super().to_internal_value(data))
 
 
+class ProviderChain(serializers.ListField):
+    """Ids of providers: the next one takes over while nothing was delivered."""
+
+    child = serializers.CharField(max_length=60)
+
+
+class ClipProviders(serializers.DictField):
+    """`{"tts": [...], "stt": [...]}`; empty or left out: the installation's."""
+
+    child = ProviderChain()
+
+
 class ClipWish(serializers.Serializer[Any]):
     """One of `script`, `upload` and `audio_url` says what is heard."""
 
@@ -41,6 +53,7 @@ class ClipWish(serializers.Serializer[Any]):
     background = BackgroundField(required=False, allow_null=True)
     captions = serializers.ChoiceField(choices=wishes.CAPTIONS, required=False, default="sidecar")
     callback_url = serializers.CharField(max_length=2000, required=False, allow_blank=True)
+    providers = ClipProviders(required=False, allow_null=True)
     metadata = serializers.DictField(required=False)
 
     def wish(self, at: str = "") -> wishes.Wish:
@@ -98,6 +111,7 @@ class ClipOut(serializers.Serializer[Any]):
     speed = serializers.FloatField()
     aspect_ratio = serializers.CharField(allow_null=True)
     captions = serializers.CharField()
+    providers = ClipProviders()
     estimated_ms = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)

@@ -1,5 +1,7 @@
 """A script in the mouth of a voice."""
 
+from collections.abc import Sequence
+
 from generation import voices
 from workers.speech.estimate import estimated_ms
 from workers.speech.script import Sentence, sentences
@@ -19,9 +21,9 @@ def estimate_ms(script: str, voice: Voice, speed: float) -> int:
     return estimated_ms(script, voice, speed)
 
 
-def say(line: Sentence, voice: Voice, speed: float) -> Utterance:
-    """Synthesise one sentence. Raises `AdapterError`."""
-    return speak_sentence(voices.synthesizer(voice), line, voice, speed=speed)
+def say(line: Sentence, voice: Voice, speed: float, wanted: Sequence[str] = ()) -> Utterance:
+    """Synthesise one sentence; `wanted` are the providers that were asked for. Raises `AdapterError`."""
+    return speak_sentence(voices.synthesizer(voice, wanted), line, voice, speed=speed)
 
 
 def sample(voice: Voice) -> bytes:

@@ -31,6 +31,7 @@ def clip(row: Clip) -> dict[str, Any]:
         "speed": row.speed,
         "aspect_ratio": row.aspect_ratio or None,
         "captions": row.captions,
+        "providers": row.providers,
         "estimated_ms": row.estimated_ms,
         "created_at": _moment(row.created_at),
         "started_at": _moment(row.started_at),

@@ -1,9 +1,10 @@
 """Where the sound of a clip comes from: a voice that reads the script, or a recording."""
 
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ from django.conf import settings
 from generation import voices
 from generation.clips import narration
 from generation.clips.models import Clip
-from generation.clips.narration import Sentence
+from generation.clips.narration import Sentence, Utterance
 from generation.clips.outcome import ClipFailure
 from generation.clips.plan import TIMELINE_RATE
-from generation.voices import Voice
 from project.api import net
 from project.errors import InvalidInput
 from storage.s3 import store
@@ -59,17 +59,18 @@ def _read(clip: Clip, done: int) -> Generator[Take, None, None]:
     lines = narration.lines(clip.script, voice)
     with ThreadPoolExecutor(1, thread_name_prefix="voice") as ahead:
         waiting: Future[Take] | None = None
+        say = partial(narration.say, voice=voice, speed=clip.speed, wanted=clip.providers.get("tts", ()))
         for index in range(done, len(lines)):
-            current = waiting or ahead.submit(_take, lines, index, voice, clip.speed)
+            current = waiting or ahead.submit(_take, lines, index, say)
             waiting = None
             take = current.result()
             if index + 1 < len(lines):
-                waiting = ahead.submit(_take, lines, index + 1, voice, clip.speed)
+                waiting = ahead.submit(_take, lines, index + 1, say)
             yield take
 
 
-def _take(lines: list[Sentence], index: int, voice: Voice, speed: float) -> Take:
-    said = narration.say(lines[index], voice, speed)
+def _take(lines: list[Sentence], index: int, say: Callable[[Sentence], Utterance]) -> Take:
+    said = say(lines[index])
     timings = {
         "phones": [[phone.symbol, phone.start_ms, phone.end_ms] for phone in said.phones],
         "words": [[word.text, word.start_ms, word.end_ms] for word in said.words],

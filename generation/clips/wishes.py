@@ -16,6 +16,8 @@ from django.utils import timezone
 from generation import voices
 from generation.avatars.models import Avatar, AvatarStatus
 from generation.clips import narration, scene
+from generation.providers import Kind
+from generation.providers import wishes as chains
 from generation.uploads.models import Upload, UploadKind
 from project.accounts.models import User
 from project.api import net
@@ -25,6 +27,7 @@ from workers.rendering.aspects import ASPECTS
 
 MAX_METADATA_BYTES = 8 * 1024
 SPEEDS = (0.5, 2.0)
+PROVIDERS: tuple[Kind, ...] = ("tts", "stt")
 CAPTIONS = ("sidecar", "burned")
 ASPECT_RATIOS = tuple(ASPECTS)
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -45,6 +48,7 @@ class Wish:
     background: str | dict[str, Any] | None = None
     captions: str = "sidecar"
     callback_url: str = ""
+    providers: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     at: str = ""
 
@@ -75,6 +79,7 @@ def check(owner: User, wish: Wish) -> Order:
         "aspect_ratio": _aspect_ratio(wish, avatar),
         "captions": _captions(wish),
         "callback_url": _public_url(wish, "callback_url"),
+        "providers": chains.check(wish.providers, PROVIDERS, pointer=f"{wish.at}/providers"),
         "metadata": _metadata(wish),
         **_background(owner, wish, avatar),
     }
@@ -115,19 +120,20 @@ def _sound(owner: User, wish: Wish, avatar: Avatar) -> tuple[str, Upload | None,
         return "", upload, upload.duration_ms or 0
     if wish.audio_url:
         return "", None, 0
-    return _script(wish, avatar)
+    return _script(owner, wish, avatar)
 
 
-def _script(wish: Wish, avatar: Avatar) -> tuple[str, None, int]:
+def _script(owner: User, wish: Wish, avatar: Avatar) -> tuple[str, None, int]:
     if len(wish.script) > settings.MAX_SCRIPT_CHARACTERS:
         detail = (
             f"A script has at most {settings.MAX_SCRIPT_CHARACTERS} characters; this has {len(wish.script)}."
         )
         raise _bad(wish, "script", "script_too_long", detail)
     name, pointer = (wish.voice, "voice") if wish.voice else (avatar.default_voice, "avatar")
-    voice = voices.find(name) if name else voices.default()
-    if voice is None:
-        raise _bad(wish, pointer, "voice_not_found", f"There is no voice {name!r}.")
+    try:
+        voice = voices.get(name, owner) if name else voices.default()
+    except InvalidInput as error:
+        raise _bad(wish, pointer, error.code, str(error)) from error
     estimated_ms = narration.estimate_ms(wish.script, voice, _speed(wish))
     if not estimated_ms:
         raise _bad(wish, "script", "nothing_to_say", "There is nothing in this script to be said.")

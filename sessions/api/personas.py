@@ -96,7 +96,8 @@ class PersonaView(APIView):
             raise InvalidInput(f"{name} cannot be changed.", code="not_editable", pointer=f"/{name}")
         form = schemas.PersonaIn(data=request.data, partial=True)
         form.is_valid(raise_exception=True)
-        return Response(presenter.persona(personas.persona_update(persona, _fields(form))))
+        changed = personas.persona_update(persona, _fields(form), by=caller(request))
+        return Response(presenter.persona(changed))
 
     @extend_schema(
         operation_id="personas_delete",

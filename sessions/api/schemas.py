@@ -9,6 +9,13 @@ from sessions.models import EndReason, Phase, RecordingStatus, SessionStatus, Sp
 MAX_SPEECH = 5_000
 
 
+class Providers(serializers.DictField):
+    """`{"tts": [...], "stt": [...], "llm": [...]}`: ids in order; left out: the persona's, then the
+    installation's."""
+
+    child = serializers.ListField(child=serializers.CharField(max_length=60))
+
+
 class SessionWish(serializers.Serializer[Any]):
     avatar = serializers.CharField(max_length=80, help_text="Id or slug")
     voice = serializers.CharField(max_length=120, required=False, allow_blank=True, help_text="Id")
@@ -24,6 +31,7 @@ class SessionWish(serializers.Serializer[Any]):
         required=False,
         help_text="Origins of pages that may join beside this service's own",
     )
+    providers = Providers(required=False, allow_null=True)
     metadata = serializers.DictField(required=False, help_text="At most 8 kB as JSON")
 
 
@@ -77,6 +85,7 @@ class SessionOut(serializers.Serializer[Any]):
     voice = serializers.CharField()
     model = serializers.CharField()
     language = serializers.CharField()
+    providers = Providers()
     record = serializers.BooleanField()
     may_say = serializers.BooleanField()
     allowed_origins = serializers.ListField(child=serializers.CharField())
@@ -169,6 +178,7 @@ class PersonaIn(serializers.Serializer[Any]):
     voice = serializers.CharField(max_length=120, required=False, allow_blank=True, allow_null=True)
     max_tokens = serializers.IntegerField(min_value=16, max_value=4_000, required=False, allow_null=True)
     max_history_turns = serializers.IntegerField(min_value=0, max_value=200, required=False)
+    providers = Providers(required=False)
 
 
 class PersonaOut(serializers.Serializer[Any]):
@@ -184,6 +194,7 @@ class PersonaOut(serializers.Serializer[Any]):
     voice = serializers.CharField(allow_null=True)
     max_tokens = serializers.IntegerField(allow_null=True)
     max_history_turns = serializers.IntegerField()
+    providers = Providers()
     shared = serializers.BooleanField(help_text="In the shared catalogue, not somebody's own")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()

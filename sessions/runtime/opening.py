@@ -11,8 +11,9 @@ from typing import Any, cast
 from django.conf import settings
 from django.utils import timezone
 
-from generation import voices
+from generation import providers, voices
 from generation.avatars.presenter import link
+from generation.providers import language_model
 from project.errors import Unavailable
 from rtc.clock import Pump
 from rtc.frames import IdleLoop
@@ -21,7 +22,6 @@ from sessions import ice, presenter, services
 from sessions.hosting import Standing, standing_of
 from sessions.models import Session, SessionStatus, Turn
 from sessions.pipeline.conversation import Conversation
-from sessions.pipeline.language import language_model
 from sessions.pipeline.ports import AvatarSetup, FailureMode, PastTurn, PersonaSetup, Setup, Who
 from sessions.pipeline.ports import Limits as TalkLimits
 from sessions.recording.recorder import Recorder
@@ -33,6 +33,8 @@ from sessions.runtime.scribe import Scribe
 from sessions.runtime.stage import LiveStage, Played, RowJournal
 from sessions.runtime.timers import Limits, Timers
 from storage.s3 import store
+from workers.adapters.stt.base import Recognizer
+from workers.adapters.tts.base import Synthesizer
 from workers.live.client import RenderClient
 
 
@@ -44,21 +46,33 @@ class Claimed:
     fence: int
     standing: Standing
     public: dict[str, Any]
+    speech: "Speech"
     past: tuple[PastTurn, ...]
     next_turn: int
 
 
 def claim(session_id: str, host: str) -> Claimed | None:
-    """Become the host of a session, and read what is needed; None when another process hosts it."""
+    """Become the host of a session, and read what is needed; None when another process hosts it.
+
+    Raises `Unavailable` where nobody can speak or listen in it.
+    """
     fence = services.host_claim(session_id, host)
     if fence is None:
         return None
+    try:
+        return _claimed(session_id, fence)
+    except BaseException:
+        services.host_release(session_id, host, fence)
+        raise
+
+
+def _claimed(session_id: str, fence: int) -> Claimed:
     row = Session.objects.select_related("avatar").get(pk=session_id)
     turns = list(Turn.objects.filter(session=row).order_by("number"))
     kept = row.persona_snapshot.get("max_history_turns") or PersonaSetup().max_history_turns
     said = [PastTurn(cast("Who", turn.who), text) for turn in turns if (text := _heard(turn))]
     number = turns[-1].number + 1 if turns else 1
-    return Claimed(row, fence, standing_of(row), _public(row), tuple(said[-kept:]), number)
+    return Claimed(row, fence, standing_of(row), _public(row), _speech(row), tuple(said[-kept:]), number)
 
 
 def _heard(turn: Turn) -> str:
@@ -81,6 +95,29 @@ def _public(row: Session) -> dict[str, Any]:
         "may_say": row.may_say,
         "language": row.language,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Who speaks and who listens."""
+
+    voice: voices.Voice
+    synthesizer: Synthesizer
+    recognizer: Recognizer
+
+
+def _speech(row: Session) -> Speech:
+    voice = voices.find(row.voice)
+    if voice is None:
+        raise Unavailable(f"The voice {row.voice} is no longer there.", code="voice_not_found")
+    return Speech(
+        voice, voices.synthesizer(voice, _wanted(row, "tts")), voices.recognizer(_wanted(row, "stt"))
+    )
+
+
+def _wanted(row: Session, kind: providers.Kind) -> tuple[str, ...]:
+    """The providers that the session names, else its persona."""
+    return providers.asked(kind, row.providers, row.persona_snapshot.get("providers") or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +188,6 @@ async def sound_of(key: str) -> bytes:
 
 def _setup(claimed: Claimed, avatar: AvatarSetup) -> Setup:
     row, snapshot = claimed.row, claimed.row.persona_snapshot
-    voice = voices.find(row.voice)
-    if voice is None:
-        raise Unavailable(f"The voice {row.voice} is no longer there.", code="voice_not_found")
     persona = PersonaSetup(
         language=row.language,
         system_prompt=snapshot.get("system_prompt") or "",
@@ -166,11 +200,11 @@ def _setup(claimed: Claimed, avatar: AvatarSetup) -> Setup:
     return Setup(
         session_id=row.pk,
         avatar=avatar,
-        voice=voice,
+        voice=claimed.speech.voice,
         persona=persona,
-        language_model=language_model(),
-        synthesizer=voices.synthesizer(voice),
-        recognizer=voices.recognizer(),
+        language_model=language_model(_wanted(row, "llm")),
+        synthesizer=claimed.speech.synthesizer,
+        recognizer=claimed.speech.recognizer,
         failure=cast("FailureMode", settings.LIVE_FAILURE),
         limits=TalkLimits(
             first_token_seconds=settings.LLM_TIMEOUT_SECONDS, next_token_seconds=settings.LLM_TIMEOUT_SECONDS

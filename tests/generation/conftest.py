@@ -23,14 +23,14 @@ SCRIPT = "Good morning to all of you. This is the second sentence of it. And her
 @pytest.fixture
 def voice(monkeypatch: pytest.MonkeyPatch) -> ToneVoice:
     made = ToneVoice()
-    monkeypatch.setattr(voices, "synthesizer", lambda chosen: made)
+    monkeypatch.setattr(voices, "synthesizer", lambda chosen, wanted=(): made)
     return made
 
 
 @pytest.fixture
 def ears(monkeypatch: pytest.MonkeyPatch) -> Ears:
     made = Ears()
-    monkeypatch.setattr(voices, "recognizer", lambda: made)
+    monkeypatch.setattr(voices, "recognizer", lambda wanted=(): made)
     return made
 
 

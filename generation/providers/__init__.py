@@ -1,0 +1,6 @@
+"""The providers of this installation: their accounts, and who serves in which order."""
+
+from generation.providers.accounts import Kind, configured, endpoint
+from generation.providers.chains import asked, language_model, recognizer, synthesizer
+
+__all__ = ["Kind", "asked", "configured", "endpoint", "language_model", "recognizer", "synthesizer"]
