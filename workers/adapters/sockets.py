@@ -151,8 +151,9 @@ class _Idle:
 
     async def close(self) -> None:
         for waiting in list(self._waiting.values()):
-            for watch in list(waiting.values()):
+            for socket, watch in list(waiting.items()):
                 await _stopped(watch)
+                socket.abort()  # a watch that never began does not
 
 
 async def _stopped(watch: asyncio.Task[None]) -> bool:

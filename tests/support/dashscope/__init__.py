@@ -9,7 +9,8 @@ that is too long, markup where a voice takes none, a clone with another model th
 
 Known misbehaviours, one per task: `silent`, `drop`, `garbage`, `empty`, `failed CODE` before the first
 sound; `stall`, `cut`, `close`, `error`, `late CODE`, `unknown` after it; `endless` after the last; `odd`
-and `slow-chunks` throughout. A status such as `429` refuses the next upgrade.
+and `slow-chunks` throughout; `other-rate` is for a new session of Qwen. A status such as `429` refuses
+the next upgrade.
 """
 
 from tests.support.dashscope.server import DashScope, dashscope

@@ -21,6 +21,10 @@ SETTINGS = {
 }  # fmt: skip
 
 
+OTHER_RATE = 16_000
+"""What a session has after `other-rate`, whatever was asked."""
+
+
 class Refused(Exception):
     def __init__(self, code: str, message: str, param: str = "") -> None:
         super().__init__(message)
@@ -124,6 +128,9 @@ class RealtimeSocket:
             if not right or set(wanted) - SETTINGS:
                 raise Refused("invalid_value", f"Invalid value of {name}", f"session.{name}")
         self._session |= wanted
+        if self._state.ways[:1] == ["other-rate"]:
+            self._state.ways.pop(0)
+            self._session["sample_rate"] = OTHER_RATE
         await self._send("session.updated", session=self._session)
 
     async def _commit(self) -> None:
@@ -174,7 +181,7 @@ class RealtimeSocket:
         self._state.sound = b"" if asked.way == "empty" else spoken(text, rate)
         frames = pieces(self._state.sound, rate, settings.frame_ms, odd=asked.way == "odd")
         for number, frame in enumerate(frames):
-            if pause := 50.0 if asked.way == "slow-chunks" else settings.pause_ms:
+            if pause := 3.0 if asked.way == "slow-chunks" else settings.pause_ms:
                 await asyncio.sleep(pause / 1000)
             if number == 1:
                 await self._misbehave(asked.way)

@@ -98,6 +98,11 @@ class DashScope:
         return self.state.open_now
 
     @property
+    def opened(self) -> int:
+        """How many sockets there ever were."""
+        return len(self.state.upgrades)
+
+    @property
     def sound(self) -> bytes:
         """What the last synthesis sent, mono s16le."""
         return self.state.sound

@@ -308,6 +308,7 @@ class _Voice:
             return
         pcm = spoken(sentence, self._rate)
         self._characters += billed(sentence)
+        self._state.sound += pcm
         if not self._sambert:
             await self._tell("sentence-begin", [], original_text=sentence)
         async for frame in self._frames(pcm):
@@ -322,14 +323,13 @@ class _Voice:
                 await self._sentence(words[:end])
         elif not self._sambert:
             await self._tell("sentence-end", words, original_text=sentence)
-        self._state.sound += pcm
         self._said += len(pcm) // 2
         self._index += 1
 
     async def _frames(self, pcm: bytes) -> AsyncIterator[bytes]:
         settings, way = self._state.settings, self._asked.way
         for number, frame in enumerate(pieces(pcm, self._rate, settings.frame_ms, odd=way == "odd")):
-            if pause := 50.0 if way == "slow-chunks" else settings.pause_ms:
+            if pause := 3.0 if way == "slow-chunks" else settings.pause_ms:
                 await asyncio.sleep(pause / 1000)
             if number == 1:
                 await self._misbehave()

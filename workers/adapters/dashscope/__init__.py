@@ -1,0 +1,1 @@
+"""What Paraformer, CosyVoice, Sambert, Qwen and the enrolment of voices share: account, errors, protocol."""
