@@ -29,6 +29,7 @@ class Measures:
     queue_ms: list[float] = field(default_factory=list)
     queue_depth: int = 0
     underruns: int = 0
+    tts_provider: str | None = None
 
     @classmethod
     def begin(cls) -> Measures:
@@ -59,7 +60,7 @@ class Measures:
     def figures(self) -> dict[str, Any]:
         """The figures that are known, under the names of `metrics`."""
         drawing = sum(self.render_ms)
-        made: dict[str, float | None] = {
+        made: dict[str, float | str | None] = {
             "asr_partial_latency_ms": _rounded(self.partial_ms),
             "asr_final_ms": _rounded(self.recognition_ms),
             "llm_first_token_ms": _between(self.asked, self.first_token),
@@ -74,6 +75,7 @@ class Measures:
             "render_queue_ms": round(median(self.queue_ms), 1) if self.queue_ms else None,
             "queue_depth": self.queue_depth if self.render_ms else None,
             "underruns": self.underruns if self.render_ms else None,
+            "tts_provider": self.tts_provider,
         }
         return {name: value for name, value in made.items() if value is not None}
 

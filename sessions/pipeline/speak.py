@@ -78,6 +78,7 @@ class Speaker:
             if not part.pcm:
                 return None
             self._measures.mark("first_sound")
+            self._measures.tts_provider = part.provider or None
             spoken = self._track.begin(sentence.text, sentence.spans)
         spoken.phones += part.phones
         spoken.timed = spoken.timed or bool(part.phones)

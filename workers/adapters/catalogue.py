@@ -28,9 +28,9 @@ _folders: list[Path] = [BUILT_IN]
 Options = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Provider:
-    """One provider's file.
+    """One provider's file; there is one object of it.
 
     `credentials` is the prefix of its settings, `base_url` the address where none is set ("" = the
     operator has to set one), `path` what is added to either. `synthesis` and its like hold `adapter`

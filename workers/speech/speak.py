@@ -12,6 +12,7 @@ from workers.adapters.errors import AdapterError
 from workers.adapters.tts.base import (
     PcmChunk,
     Priority,
+    Speaker,
     SpeechEvent,
     SpeechRequest,
     Synthesizer,
@@ -33,13 +34,14 @@ class Utterance:
     """A sentence as it is played. `pcm` is 48 kHz mono s16le and holds the silence around it.
 
     Phones and words are in ms from its first sample; words are those a reader sees. Utterances are
-    joined by putting their PCM end to end.
+    joined by putting their PCM end to end. `provider` is who spoke.
     """
 
     text: str
     pcm: bytes
     phones: tuple[Phone, ...]
     words: tuple[Word, ...]
+    provider: str = ""
 
     @property
     def samples(self) -> int:
@@ -59,22 +61,22 @@ def speak_sentence(
     priority: Priority = "batch",
 ) -> Utterance:
     """Blocking. Raises `AdapterError`; where that is retryable the sentence can be asked for again."""
-    take = _Take(synthesizer.provider)
+    take = _Take(synthesizer.provider, voice.gain_db)
     with closing(synthesizer.synthesize(speech_request(sentence, voice, speed, priority))) as events:
         for event in events:
             take.add(event)
-    return _utterance(take, sentence, voice, speed)
+    return _utterance(take, sentence, speed)
 
 
 async def speak_sentence_live(
     synthesizer: Synthesizer, sentence: Sentence, voice: Voice, *, speed: float = 1.0
 ) -> Utterance:
     """As `speak_sentence`, on an event loop and ahead of batch work. Cancelling it stops the provider."""
-    take = _Take(synthesizer.provider)
+    take = _Take(synthesizer.provider, voice.gain_db)
     async with aclosing(synthesizer.stream(speech_request(sentence, voice, speed, "live"))) as events:
         async for event in events:
             take.add(event)
-    return _utterance(take, sentence, voice, speed)
+    return _utterance(take, sentence, speed)
 
 
 async def speak_all_live(
@@ -88,14 +90,20 @@ async def speak_all_live(
 class _Take:
     """What a provider delivered so far."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, gain_db: float) -> None:
         self.provider = provider
+        self.gain_db = gain_db
         self.sample_rate = 0
         self.pcm = bytearray()
         self.phones: list[Phone] = []
         self.words: list[Word] = []
 
     def add(self, event: SpeechEvent) -> None:
+        if isinstance(event, Speaker):
+            if self.pcm:
+                raise self._error("The voice changed in the middle.")
+            self.provider, self.gain_db = event.provider, event.gain_db
+            return
         if isinstance(event, Timings):
             self.phones += event.phones
             self.words += event.words
@@ -129,14 +137,14 @@ def speech_request(sentence: Sentence, voice: Voice, speed: float, priority: Pri
     return SpeechRequest(text, voice.provider_voice, voice.language, round(speed * voice.tempo, 3), priority)
 
 
-def _utterance(take: _Take, sentence: Sentence, voice: Voice, speed: float) -> Utterance:
+def _utterance(take: _Take, sentence: Sentence, speed: float) -> Utterance:
     samples = take.timeline()
     start, end = trim.bounds(samples, TIMELINE_RATE)
     if end == start:
         raise AdapterError(
             "The speech provider sent silence.", provider=take.provider, retryable=True, code="no_audio"
         )
-    heard = _faded(loudness.levelled(samples[start:end], voice.gain_db))
+    heard = _faded(loudness.levelled(samples[start:end], take.gain_db))
     lead, tail = _silence(sentence.lead_ms), _silence(tail_ms(sentence, speed))
     pcm = np.concatenate([lead, np.round(heard * 32767).astype("<i2"), tail])
     moved = sentence.lead_ms - round(start * 1000 / TIMELINE_RATE)
@@ -147,6 +155,7 @@ def _utterance(take: _Take, sentence: Sentence, voice: Voice, speed: float) -> U
         pcm=pcm.tobytes(),
         phones=tuple(_moved_phones(take.phones, moved, sentence.lead_ms, last)),
         words=tuple(_moved_words(spans.shown_words(sentence.spans, words), moved, sentence.lead_ms, last)),
+        provider=take.provider,
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from workers.adapters.avatar.base import Phone
 from workers.adapters.errors import AdapterError
-from workers.adapters.tts.base import PcmChunk, SpeechEvent, Synthesizer, Timings, Word
+from workers.adapters.tts.base import PcmChunk, Speaker, SpeechEvent, Synthesizer, Timings, Word
 from workers.speech import trim
 from workers.speech.leveller import Leveller
 from workers.speech.resample import TIMELINE_RATE, Resampler
@@ -41,13 +41,14 @@ class Part:
 
     Times are in ms from the utterance's first sample. `phones` and `words` are new ones; words are
     those that the voice got (`spans.shown_words` leads them back to a reader's). `pause_ms` of the
-    last part's sound are the silence behind it.
+    last part's sound are the silence behind it. `provider` is who speaks.
     """
 
     pcm: bytes = b""
     phones: tuple[Phone, ...] = ()
     words: tuple[Word, ...] = ()
     pause_ms: int = 0
+    provider: str = ""
 
 
 async def speak_sentence_parts(
@@ -83,6 +84,8 @@ class SentenceStream:
 
     def add(self, event: SpeechEvent) -> Part:
         """Take what the provider sent. Raises `AdapterError` for sound that cannot be played."""
+        if isinstance(event, Speaker):
+            return self._handed_over(event)
         if isinstance(event, Timings):
             self._early.append(event)
             return self._part(b"")
@@ -98,7 +101,14 @@ class SentenceStream:
         pause = max(TIMELINE_RATE * tail_ms(self._sentence, self._speed) // 1000, silence)
         part = self._part(_pcm(heard) + bytes(2 * (pause - silence)))
         words = () if self._worded else self._guessed()
-        return Part(part.pcm, part.phones, part.words or words, _ms(pause))
+        return Part(part.pcm, part.phones, part.words or words, _ms(pause), self._provider)
+
+    def _handed_over(self, speaker: Speaker) -> Part:
+        """Another voice speaks, with another gain; nothing was heard of the first."""
+        if self._received:
+            raise self._error("The voice changed in the middle.")
+        self._provider, self._edges = speaker.provider, _Edges(speaker.gain_db)
+        return self._part(b"")
 
     def _guessed(self) -> tuple[Word, ...]:
         length_ms = _ms(self._edges.heard - self._edges.passed_silence)
@@ -119,13 +129,13 @@ class SentenceStream:
             pcm = self._lead + pcm
         self._sent += len(pcm) // 2
         if self._edges.start is None or not self._early:
-            return Part(pcm)
+            return Part(pcm, provider=self._provider)
         told, self._early = self._early, []
         moved = self._sentence.lead_ms - _ms(self._edges.start)
         phones = _moved_phones([p for times in told for p in times.phones], moved, self._sentence.lead_ms)
         words = _moved_words([w for times in told for w in times.words], moved, self._sentence.lead_ms)
         self._worded = self._worded or bool(words)
-        return Part(pcm, phones, words)
+        return Part(pcm, phones, words, provider=self._provider)
 
     def _error(self, message: str, *, retryable: bool = False, code: str = "provider_error") -> AdapterError:
         return AdapterError(message, provider=self._provider, retryable=retryable, code=code)

@@ -1,23 +1,19 @@
-"""The catalogue of voices, read from `configs/providers/*.yaml`.
+"""The catalogue of voices: what the files of the providers say about them.
 
-A file tells one provider: its adapter and that adapter's options, and its voices. Where the provider
-is reached and its key are settings, given to `synthesizer_for` and `recognizer_for`.
+Where a provider is reached and its key are settings, given to `synthesizer_for` and `recognizer_for`.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, Literal
 
-import yaml
-
-from workers.adapters import registry
+from workers.adapters import catalogue, registry
+from workers.adapters.catalogue import Provider
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.stt.base import Recognizer
 from workers.adapters.tts.base import Synthesizer
 
-PROVIDERS = Path(__file__).resolve().parents[2] / "configs" / "providers"
 LOCAL = "local"
 
 
@@ -26,7 +22,8 @@ class Voice:
     """One voice.
 
     `gain_db` brings it to the common loudness; it is fixed, so that clips do not pump.
-    `tempo` is how fast the provider has to speak for a speed of 1.
+    `tempo` is how fast the provider has to speak for a speed of 1. `fallback` are the voices to speak
+    in its place while its provider is away; `model` is the only one it speaks with, "" for the provider's.
     """
 
     id: str
@@ -41,25 +38,13 @@ class Voice:
     sample_text: str
     understands_ipa: bool
     fast: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """One provider's file. `path` is what its address needs behind the configured URL."""
-
-    id: str
-    name: str
-    path: str
-    synthesis: Mapping[str, Any]
-    recognition: Mapping[str, Any]
-    voices: tuple[Voice, ...]
+    fallback: tuple[str, ...] = ()
+    model: str = ""
 
 
 def list_voices(providers: Collection[str] = (LOCAL,)) -> list[Voice]:
     """The voices of these providers, in the order of their files."""
-    return [
-        voice for provider in _providers().values() if provider.id in providers for voice in provider.voices
-    ]
+    return [voice for voice in _voices().values() if voice.provider in providers]
 
 
 def voice(voice_id: str) -> Voice:
@@ -69,16 +54,46 @@ def voice(voice_id: str) -> Voice:
 
 def synthesizer_for(chosen: Voice, endpoints: Mapping[str, Endpoint]) -> Synthesizer:
     """What speaks for a voice. `endpoints` maps providers to their addresses; `KeyError` without one."""
-    provider = _providers()[chosen.provider]
-    options = dict(provider.synthesis)
-    return registry.synthesizer(options.pop("adapter"), _reached(provider, endpoints), options)
+    provider = catalogue.providers()[chosen.provider]
+    adapter, options = _adapter(provider, provider.synthesis)
+    if chosen.model:
+        options["model"] = chosen.model
+    return registry.synthesizer(adapter, _reached(provider, endpoints), options)
 
 
 def recognizer_for(provider_id: str, endpoints: Mapping[str, Endpoint]) -> Recognizer:
     """What understands speech at a provider; `KeyError` where it has no address or cannot."""
-    provider = _providers()[provider_id]
-    options = dict(provider.recognition)
-    return registry.recognizer(options.pop("adapter"), _reached(provider, endpoints), options)
+    provider = catalogue.providers()[provider_id]
+    adapter, options = _adapter(provider, provider.recognition)
+    return registry.recognizer(adapter, _reached(provider, endpoints), options)
+
+
+def made(provider: Provider, entry: Mapping[str, Any]) -> Voice:
+    """The voice of an entry as it stands in a provider's file; other than there, the id may be any."""
+    language = entry["language"]
+    spoken = language.partition("-")[0]
+    return Voice(
+        id=entry.get("id") or f"{provider.id}:{entry['provider_voice']}",
+        provider=provider.id,
+        provider_voice=entry["provider_voice"],
+        name=entry["name"],
+        language=language,
+        gender=entry["gender"],
+        gain_db=float(entry.get("gain_db", 0.0)),
+        tempo=float(entry.get("tempo", 1.0)),
+        characters_per_second=float(entry.get("characters_per_second", 15.0)),
+        sample_text=entry.get("sample_text") or provider.sample_texts.get(spoken, ""),
+        understands_ipa=bool(entry.get("understands_ipa", provider.understands_ipa)),
+        fast=bool(entry.get("fast", True)),
+        fallback=tuple(entry.get("fallback") or ()),
+        model=str(entry.get("model") or ""),
+    )
+
+
+def _adapter(provider: Provider, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The adapter's name and its options. It names itself as the file does: files may share an adapter."""
+    options = {"provider": provider.id, **given}
+    return options.pop("adapter"), options
 
 
 def _reached(provider: Provider, endpoints: Mapping[str, Endpoint]) -> Endpoint:
@@ -86,42 +101,17 @@ def _reached(provider: Provider, endpoints: Mapping[str, Endpoint]) -> Endpoint:
     return Endpoint(given.base_url.rstrip("/") + provider.path, given.api_key)
 
 
-@cache
-def _voices() -> dict[str, Voice]:
-    return {voice.id: voice for provider in _providers().values() for voice in provider.voices}
+def _voices() -> Mapping[str, Voice]:
+    return _made(tuple(catalogue.providers().values()))
 
 
-@cache
-def _providers() -> dict[str, Provider]:
-    files = sorted(PROVIDERS.glob("*.yaml"))
-    found = [_provider(yaml.safe_load(file.read_text("utf-8"))) for file in files]
-    return {provider.id: provider for provider in found}
-
-
-def _provider(content: dict[str, Any]) -> Provider:
-    voices = tuple(_voice(content, entry) for entry in content["voices"])
-    return Provider(
-        id=content["id"],
-        name=content["name"],
-        path=content.get("path", ""),
-        synthesis=content["synthesis"],
-        recognition=content.get("recognition", {}),
-        voices=voices,
-    )
-
-
-def _voice(content: dict[str, Any], entry: dict[str, Any]) -> Voice:
-    return Voice(
-        id=entry["id"],
-        provider=content["id"],
-        provider_voice=entry["provider_voice"],
-        name=entry["name"],
-        language=entry["language"],
-        gender=entry["gender"],
-        gain_db=float(entry.get("gain_db", 0.0)),
-        tempo=float(entry.get("tempo", 1.0)),
-        characters_per_second=float(entry.get("characters_per_second", 15.0)),
-        sample_text=entry.get("sample_text") or content["sample_texts"][entry["language"][:2]],
-        understands_ipa=bool(content.get("understands_ipa", False)),
-        fast=bool(entry.get("fast", True)),
-    )
+@lru_cache(maxsize=4)
+def _made(providers: tuple[Provider, ...]) -> Mapping[str, Voice]:
+    """All voices by id, which are the keys of stored clips and sessions: two of one id are a mistake."""
+    found: dict[str, Voice] = {}
+    for provider in providers:
+        for one in (made(provider, entry) for entry in provider.voices):
+            if one.id in found:
+                raise ValueError(f"{provider.id}: there is a voice {one.id} already")
+            found[one.id] = one
+    return found

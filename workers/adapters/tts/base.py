@@ -105,7 +105,7 @@ class Streaming(ABC):
                         yield event
                 if sounded:
                     return
-                raise _no_audio(self.provider)  # noqa: TRY301 - judged like the adapter's own errors
+                raise _no_audio(self.provider)
             except AdapterError as exc:
                 exc.provider = exc.provider or self.provider
                 pause = retry.pause_or_raise(exc, attempt, delivered=delivered)
