@@ -1,15 +1,17 @@
 import pytest
 
 from tests.support.speech_server import SpeechServer, speech_server
+from workers.adapters import retry
 from workers.adapters.endpoint import Deadlines, Endpoint
 from workers.adapters.errors import AdapterError
+from workers.adapters.stt import answer
 from workers.adapters.stt.base import Segment
-from workers.adapters.stt.openai_compatible import HearingDialect, OpenAICompatible, recognizer
+from workers.adapters.stt.openai_compatible import HearingDialect, OpenAICompatible
 
 
 @pytest.fixture(autouse=True)
 def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognizer, "BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(retry, "BACKOFF_SECONDS", 0.0)
 
 
 def ears(server: SpeechServer) -> OpenAICompatible:
@@ -61,5 +63,5 @@ def test_faults_are_judged(behaviours, code, retryable):
 
 def test_what_nobody_can_store_is_left_out():
     segment = {"start": 0, "end": 1, "text": "He\0llo\ud83d."}
-    heard = recognizer._transcript({"text": "He\0llo\ud83d.", "segments": [segment]})
+    heard = answer.from_json({"text": "He\0llo\ud83d.", "segments": [segment]})
     assert (heard.text, heard.segments[0].text) == ("Hello.", "Hello.")

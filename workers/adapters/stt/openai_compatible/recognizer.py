@@ -7,6 +7,7 @@ from typing import Any
 from workers.adapters.answers import answered, media_type
 from workers.adapters.endpoint import Deadlines, Endpoint
 from workers.adapters.errors import AdapterError
+from workers.adapters.options import made
 from workers.adapters.stt.answer import transcript
 from workers.adapters.stt.base import Transcript
 from workers.adapters.stt.whole import Whole
@@ -78,7 +79,4 @@ class OpenAICompatible(Whole):
 
 def make(endpoint: Endpoint, options: Mapping[str, Any]) -> OpenAICompatible:
     """From a provider's file; unknown options are a mistake in it and raise `TypeError`."""
-    given = dict(options)
-    if "deadlines" in given and not isinstance(given["deadlines"], Deadlines):
-        given["deadlines"] = Deadlines(**given["deadlines"])
-    return OpenAICompatible(endpoint, HearingDialect(**given))
+    return OpenAICompatible(endpoint, made(HearingDialect, options))

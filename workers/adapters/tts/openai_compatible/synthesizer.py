@@ -8,6 +8,7 @@ import httpx
 
 from workers.adapters.answers import answered, beginning, media_type, refused, sample_rate, silent
 from workers.adapters.endpoint import Deadlines, Endpoint
+from workers.adapters.options import made
 from workers.adapters.tts.base import PcmChunk, SpeechEvent, SpeechRequest, Streaming
 from workers.adapters.tts.decoding import Decoder, decoder_for
 from workers.adapters.tts.openai_compatible.decoder import EventDecoder
@@ -106,7 +107,4 @@ def _ms(event: SpeechEvent) -> float:
 
 def make(endpoint: Endpoint, options: Mapping[str, Any]) -> OpenAICompatible:
     """From a provider's file; unknown options are a mistake in it and raise `TypeError`."""
-    given = dict(options)
-    if "deadlines" in given and not isinstance(given["deadlines"], Deadlines):
-        given["deadlines"] = Deadlines(**given["deadlines"])
-    return OpenAICompatible(endpoint, SpeechDialect(**given))
+    return OpenAICompatible(endpoint, made(SpeechDialect, options))
