@@ -263,3 +263,24 @@ class Recording(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+# Documents have a room of their own; Django looks for their tables here.
+from sessions.knowledge.models import Knowledge, KnowledgeDocument, Passage  # noqa: E402
+
+__all__ = [
+    "EndReason",
+    "Knowledge",
+    "KnowledgeDocument",
+    "Passage",
+    "Persona",
+    "Phase",
+    "Recording",
+    "RecordingStatus",
+    "Session",
+    "SessionStatus",
+    "Speaker",
+    "Turn",
+    "TurnSource",
+    "TurnStatus",
+]

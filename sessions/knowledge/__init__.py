@@ -1,0 +1,1 @@
+"""A persona's documents: taken, cut into passages, and searched while somebody talks."""
