@@ -11,10 +11,12 @@ _django = get_asgi_application()
 # Only now: these read the settings.
 from project.api.bodies import BodyLimit, bound_daphne  # noqa: E402
 from project.sockets import before_shutdown, bound_sockets  # noqa: E402
+from sessions.pipeline.language import load_early  # noqa: E402
 from sessions.routing import application as websockets  # noqa: E402
 from sessions.runtime.registry import stop_registry  # noqa: E402
 
 bound_daphne()
 bound_sockets()
 before_shutdown(stop_registry)
+load_early()
 application = ProtocolTypeRouter({"http": BodyLimit(_django), "websocket": websockets})

@@ -1,53 +1,28 @@
-"""The language model of this installation."""
+"""The language models of this installation, ready before anybody asks."""
 
 import asyncio
-from dataclasses import dataclass
-from functools import lru_cache
+import threading
+from importlib import import_module
 
-from django.conf import settings
+from generation.providers import configured, language_model
 
-from workers.adapters import registry
-from workers.adapters.endpoint import Endpoint
-from workers.adapters.llm.base import LanguageModel
+__all__ = ["language_model", "load", "load_early", "prepared"]
 
-__all__ = ["language_model"]
-
-WARM_SECONDS = 60.0  # servers keep a silent connection open for about that long
+_CLIENT = "workers.adapters.llm.openai_compatible.model"
 
 
-def language_model() -> LanguageModel:
-    """The model that answers: `LLM_BASE_URL` names a server, without it the scripted one speaks.
-
-    One per process and event loop, so that connections stay open from turn to turn. Call it once
-    while starting: making its client takes 40 ms. Asked for again after a while, it gets a connection
-    ready in the background.
-    """
-    loop = asyncio.get_running_loop()
-    ready = _made(loop)
-    if loop.time() >= ready.warm_until:
-        ready.warm_until = loop.time() + WARM_SECONDS
-        ready.warming = loop.create_task(ready.model.warm())
-    return ready.model
+def load() -> None:
+    """Import the client of language models, which takes a second and 35 MB; not where none is configured."""
+    if set(configured("llm")) - {"scripted"}:
+        import_module(_CLIENT)
 
 
-@dataclass(slots=True)
-class _Ready:
-    """A model, and until when (loop time, s) its connections are taken to be open."""
-
-    model: LanguageModel
-    warm_until: float = 0.0
-    warming: "asyncio.Task[None] | None" = None
+def load_early() -> None:
+    """Begin with `load` on a thread of its own, while the process starts."""
+    threading.Thread(target=load, name="load language models", daemon=True).start()
 
 
-@lru_cache(maxsize=4)
-def _made(loop: asyncio.AbstractEventLoop) -> _Ready:  # noqa: ARG001 - the key of the cache
-    return _Ready(_model())
-
-
-def _model() -> LanguageModel:
-    endpoint = Endpoint(settings.LLM_BASE_URL, settings.LLM_API_KEY)
-    if not endpoint.base_url:
-        return registry.language_model("scripted", endpoint, {})
-    seconds = float(settings.LLM_TIMEOUT_SECONDS)
-    options = {"model": settings.LLM_MODEL, "first_token": seconds, "between_tokens": seconds}
-    return registry.language_model("openai_compatible", endpoint, options)
+async def prepared() -> None:
+    """Wait until `load` is done, and make the client of the installation's own model."""
+    await asyncio.to_thread(load)
+    language_model()

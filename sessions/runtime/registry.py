@@ -26,7 +26,7 @@ from project.errors import Conflict, Gone, ParleyError
 from rtc.clock import Pump
 from sessions import ice, services
 from sessions.models import SessionStatus
-from sessions.pipeline.language import language_model
+from sessions.pipeline import language
 from sessions.runtime import commands, lease, metrics, opening
 from sessions.runtime.broker import Broker
 from sessions.runtime.commands import HostUnreachable
@@ -92,7 +92,7 @@ class Registry(Office):
         async with self._starting:
             if self._started:
                 return
-            language_model()  # making its client takes a moment, which no talk shall wait for
+            await language.prepared()
             self._started = True
             self.broker.start()
             self.scribe.start()

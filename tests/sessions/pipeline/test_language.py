@@ -27,6 +27,8 @@ async def test_a_server_is_used_where_one_is_named(settings, stub):
     assert language_model() is model
     said = [part async for part in model.stream([Message("user", "When?")], max_tokens=9)]
     await model.aclose()
-    assert "".join(said) == "At six."
+    *words, cost = said
+    assert "".join(words) == "At six."
+    assert cost.provider == "llm"
     assert len(stub.state.of("models")) == 1
     assert stub.state.of("chat")[0].body["model"] == "small"
