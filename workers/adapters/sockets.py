@@ -72,8 +72,8 @@ class Socket:
                 await self._connection.send(message)
         except TimeoutError:
             raise self._late("took nothing in time") from None
-        except ConnectionClosed:
-            raise self._gone() from None
+        except ConnectionClosed as exc:
+            raise self._gone(exc) from None
 
     async def receive(self, seconds: float) -> str | bytes:
         """The next message. Raises `AdapterError`: `provider_timeout`, or `provider_truncated` at an end."""
@@ -82,8 +82,8 @@ class Socket:
                 return await self._connection.recv()
         except TimeoutError:
             raise self._late("did not answer in time") from None
-        except ConnectionClosed:
-            raise self._gone() from None
+        except ConnectionClosed as exc:
+            raise self._gone(exc) from None
 
     def keep(self) -> None:
         """Let the next lease have it. Only where nothing of this use is still to come."""
@@ -104,8 +104,8 @@ class Socket:
             f"The provider {what}.", provider=self.provider, retryable=True, code="provider_timeout"
         )
 
-    def _gone(self) -> AdapterError:
-        if self.close_code == _TOO_BIG:
+    def _gone(self, exc: ConnectionClosed) -> AdapterError:
+        if exc.sent is not None and exc.sent.code == _TOO_BIG:
             return AdapterError(
                 "The provider's message is too long.", provider=self.provider, retryable=False
             )

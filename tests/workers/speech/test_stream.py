@@ -1,13 +1,14 @@
 """A sentence that is heard while it arrives is the sentence that is heard at once."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from workers.adapters.avatar.base import Phone
 from workers.adapters.errors import AdapterError
-from workers.adapters.tts.base import PcmChunk, SpeechEvent, SpeechRequest, Timings, Word
+from workers.adapters.tts.base import PcmChunk, Speaker, SpeechEvent, SpeechRequest, Timings, Word
 from workers.speech import voices
 from workers.speech.leveller import Leveller
 from workers.speech.loudness import levelled
@@ -199,3 +200,28 @@ def test_levelling_in_pieces_gives_the_same_samples(size):
     pieces = [leveller.feed(samples[at : at + size]) for at in range(0, len(samples), size)]
     streamed = np.concatenate([*pieces, leveller.flush()])
     np.testing.assert_allclose(streamed, levelled(samples, 9.0), atol=1e-6)
+
+
+async def test_another_voice_is_levelled_with_its_own_gain():
+    pcm = _speech((50, 0), (900, 3000), (200, 0))
+    events = _cut(pcm, 4800)
+    quiet = replace(VOICE, gain_db=0.0)
+    spoken = _sentence("Levelled.")
+    own = b"".join([part.pcm async for part in speak_sentence_parts(Tape(events), spoken, quiet)])
+    handed = [Speaker("other", 6.0), *events]
+    parts = [part async for part in speak_sentence_parts(Tape(handed), spoken, quiet)]
+    other = b"".join(part.pcm for part in parts)
+    gain = np.abs(np.frombuffer(other, "<i2")).max() / np.abs(np.frombuffer(own, "<i2")).max()
+    assert gain == pytest.approx(10 ** (6 / 20), rel=0.02)
+    assert {part.provider for part in parts} == {"other"}
+    whole = await speak_sentence_live(Tape(handed), spoken, quiet)
+    assert whole.provider == "other"
+    assert len(whole.pcm) == len(other)
+
+
+async def test_a_voice_cannot_change_in_the_middle():
+    events = [*_cut(_speech((900, 3000)), 4800), Speaker("other", 6.0)]
+    with pytest.raises(AdapterError):
+        _ = [part async for part in speak_sentence_parts(Tape(events), _sentence("No."), VOICE)]
+    with pytest.raises(AdapterError):
+        await speak_sentence_live(Tape(events), _sentence("No."), VOICE)
