@@ -26,6 +26,7 @@ def encoded(
     codec, container, form = FORMATS[kind]
     file = io.BytesIO()
     options = {"write_xing": str(int(header)), "id3v2_version": "0"} if kind == "mp3" else {}
+    options |= {"page_duration": "100000"} if kind == "opus" else {}
     with av.open(file, "w", format=container, options=options) as out:
         layout = "mono" if channels == 1 else "stereo"
         stream = out.add_stream(codec, rate=rate, options={}, layout=layout)
