@@ -66,7 +66,7 @@ test-postgres: $(VENV)/.dev
 
 # Real parts, one after the other: each starts stacks that want both cores.
 test-slow: $(VENV)/.dev
-	$(BIN)/pytest -p no:randomly --timeout 600 tests/stack tests/faults tests/quality tests/browser
+	$(BIN)/pytest -p no:randomly --timeout 600 --durations=25 tests/stack tests/faults tests/quality tests/browser
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m docs.benchmarks
