@@ -86,11 +86,8 @@ class Account:
     def unreadable(self) -> AdapterError:
         return self.error("The provider's answer cannot be read.")
 
-    def silent(self) -> AdapterError:
-        return self.error("The speech provider sent no sound.", "no_audio", retryable=True)
-
     def truncated(self) -> AdapterError:
-        return self.error("The provider's sound broke off.", "provider_truncated", retryable=True)
+        return self.error("The provider's answer broke off.", "provider_truncated", retryable=True)
 
 
 def root(base_url: str) -> str:

@@ -34,7 +34,6 @@ class Sambert(Streaming):
     async def once(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
         """See `Streaming`."""
         sound, words = EvenPcm(self._dialect.sample_rate), GrowingWords()
-        heard = False
         async with running(self._account, self._job(request)) as task:
             async for result in task.results():
                 if not isinstance(result, bytes):
@@ -42,12 +41,9 @@ class Sambert(Streaming):
                         yield Timings((), told)
                     continue
                 for chunk in sound.feed(result):
-                    heard = True
                     yield chunk
         if sound.odd:
             raise self._account.truncated()
-        if not heard:
-            raise self._account.silent()
         if told := words.rest():
             yield Timings((), told)
 
