@@ -12,6 +12,7 @@ from scipy.signal import butter, fftconvolve, sosfilt
 
 from workers.adapters.errors import AdapterError
 from workers.adapters.stt.base import Transcript
+from workers.adapters.stt.growing import Growing
 
 RATE = 16_000
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
@@ -103,8 +104,8 @@ def _f32(sound: Any) -> Sound:
     return np.asarray(sound, np.float32)
 
 
-class Scribe:
-    """A recogniser that writes what it is told to; `asked` are the lengths in ms of what it was given."""
+class Scribe(Growing):
+    """A recogniser of recordings that writes what it is told to; `asked` are their lengths in ms."""
 
     provider = "scribe"
 
