@@ -85,9 +85,9 @@ async def test_who_dies_after_its_final_is_followed_from_there():
 @in_virtual_time
 async def test_who_says_nothing_after_the_sound_is_followed():
     first, second = stream(), stream("second")
-    first.breaks = [(SOUND_MS, None)]
+    first.breaks = [(3_500, None)]
     second.skipped_ms = 1_500
-    told = await heard(FallbackRecognizer([first, second], final_seconds=2.0))
+    told = await heard(FallbackRecognizer([first, second], final_seconds=2.0), 3_600)
     assert finals(told)[-1] == (*WHOLE[1], "second")
     assert first.running == 0
     assert health.snapshot()[0].last_error_code == "provider_timeout"
