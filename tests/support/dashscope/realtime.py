@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.support.dashscope.state import CLONES_OF_QWEN, QWEN, QWEN_RATES, Asked, State, pieces, spoken
+from tests.support.dashscope.state import CLONES_OF_QWEN, QWEN, QWEN_RATES, Asked, Idle, State, pieces, spoken
 
 LANGUAGES = {
     "Auto", "Chinese", "English", "German", "Italian", "Portuguese", "Spanish", "Japanese", "Korean",
@@ -56,6 +56,7 @@ class RealtimeSocket:
         self._buffer = ""
         self._speaking: asyncio.Task[None] | None = None
         self._asked: Asked | None = None
+        self._idle = Idle(socket, state.settings.idle_seconds)
 
     async def serve(self) -> None:
         try:
@@ -63,11 +64,10 @@ class RealtimeSocket:
             await self._events()
         except Refused as exc:
             await self._refuse(exc)
-        except TimeoutError:
-            await self._socket.close(code=1007, message=b"idle")
         except ConnectionError:
             return
         finally:
+            self._idle.end()
             await self._abandon()
 
     async def _begin(self) -> None:
@@ -77,8 +77,8 @@ class RealtimeSocket:
 
     async def _events(self) -> None:
         while not self._finished:
-            idle = self._state.settings.idle_seconds if self._speaking is None else None
-            message = await self._socket.receive(timeout=idle)
+            message = await self._socket.receive()
+            self._idle.end()
             if message.type is not WSMsgType.TEXT:
                 return
             event = json.loads(message.data)
@@ -150,6 +150,7 @@ class RealtimeSocket:
             await self._say(asked, text)
             asked.done = True
             self._speaking = None
+            self._idle.begin()
         except Refused as exc:
             await self._refuse(exc)
         except Left:

@@ -1,11 +1,13 @@
 """What the server knows: its settings, its voices, and what it was asked."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import soxr
+from aiohttp import web
 
 from tests.support.babble import RATE, babble
 
@@ -104,6 +106,26 @@ class State:
     def way(self) -> str:
         """How the next task misbehaves; a status waits for the next upgrade."""
         return "" if not self.ways or self.ways[0] in STATUSES else self.ways.pop(0)
+
+
+class Idle:
+    """Closes a socket that is not used for some time."""
+
+    def __init__(self, socket: web.WebSocketResponse, seconds: float) -> None:
+        self._socket, self._seconds = socket, seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[bool] | None = None
+
+    def begin(self) -> None:
+        self.end()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._close)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _close(self) -> None:
+        self._closing = asyncio.ensure_future(self._socket.close(code=1007, message=b"Request timeout"))
 
 
 def spoken(text: str, rate: int) -> bytes:

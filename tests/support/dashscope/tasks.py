@@ -20,6 +20,7 @@ from tests.support.dashscope.state import (
     SAMBERT_RATES,
     WITHOUT_SSML,
     Asked,
+    Idle,
     State,
     pieces,
     spoken,
@@ -64,19 +65,20 @@ class TaskSocket:
         self._inbox: asyncio.Queue[WSMessage | None] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._asked: Asked | None = None
+        self._idle = Idle(socket, state.settings.idle_seconds)
 
     async def serve(self) -> None:
         """Until one of the two hangs up."""
+        self._idle.begin()
         try:
             while True:
-                idle = self._state.settings.idle_seconds if self._running is None else None
-                message = await self._socket.receive(timeout=idle)
+                message = await self._socket.receive()
+                self._idle.end()
                 if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                     break
                 await self._take(message)
-        except TimeoutError:
-            await self._socket.close(code=1007, message=b"Request timeout")
         finally:
+            self._idle.end()
             await self._abandon()
 
     async def _abandon(self) -> None:
@@ -97,6 +99,8 @@ class TaskSocket:
 
     def _ended(self, _: object) -> None:
         self._running = None
+        if not self._socket.closed:
+            self._idle.begin()
 
     async def _guarded(self, message: WSMessage) -> None:
         task_id = ""
