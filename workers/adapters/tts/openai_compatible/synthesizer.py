@@ -63,12 +63,12 @@ class OpenAICompatible(Streaming):
                 json=self._body(request, text),
             ) as response:
                 decoder = await self._decoder(response, round(said_ms))
-                before_ms = said_ms
+                before_ms, data = said_ms, b""
                 async for data in response.aiter_bytes():
                     for event in decoder.feed(data):
                         said_ms += _ms(event)
                         yield event
-                for event in decoder.finish():
+                for event in decoder.finish() if data else ():
                     said_ms += _ms(event)
                     yield event
             if said_ms == before_ms:
