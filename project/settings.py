@@ -228,6 +228,7 @@ LLM_BASE_URL = env_str("LLM_BASE_URL")
 LLM_API_KEY = env_str("LLM_API_KEY")
 LLM_MODEL = env_str("LLM_MODEL")
 LLM_MAX_TOKENS = env_int("LLM_MAX_TOKENS", 400, minimum=1)
+LIVE_MAX_ANSWER_SECONDS = env_int("LIVE_MAX_ANSWER_SECONDS", 90, minimum=5)
 LLM_TIMEOUT_SECONDS = env_int("LLM_TIMEOUT_SECONDS", 20, minimum=1)
 
 # Slugs of the built-in personas to offer; "all", or "none".

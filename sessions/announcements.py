@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from project.webhooks import services as webhooks
 from sessions.models import EndReason, Recording, Session
@@ -11,6 +12,13 @@ from sessions.presenter import duration_ms, moment
 
 def session_ended(session: Session) -> None:
     webhooks.publish(session.owner, "session.ended", session_payload(session))
+
+
+@transaction.atomic
+def session_handover(session_id: str, reason: str) -> None:
+    """Tell the owner's servers that a customer wants a human, or needs one."""
+    session = Session.objects.select_related("owner").get(pk=session_id)
+    webhooks.publish(session.owner, "session.handover", handover_payload(session, reason))
 
 
 def recording_ready(recording: Recording) -> None:
@@ -35,6 +43,22 @@ def session_payload(session: Session) -> dict[str, Any]:
         "recording": recording.pk if recording is not None else None,
         # What is erased is not told to anybody on the way out.
         "metadata": {} if session.end_reason == EndReason.ERASED else session.metadata,
+    }
+
+
+def handover_payload(session: Session, reason: str) -> dict[str, Any]:
+    url = f"{settings.PUBLIC_URL}/api/v1/sessions/{session.pk}"
+    return {
+        "id": session.pk,
+        "status": session.status,
+        "reason": reason,
+        "url": url,
+        "transcript_url": f"{url}/transcript",
+        "avatar": session.avatar_id,
+        "persona": session.persona_id,
+        "started_at": moment(session.started_at),
+        "turns": session.turns.count(),
+        "metadata": session.metadata,
     }
 
 

@@ -27,6 +27,9 @@ class Persona(models.Model):
     apology = models.CharField(max_length=500, blank=True, help_text="Said when a part fails")
     voice = models.CharField(max_length=120, blank=True, help_text="Empty: the avatar's own")
     max_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="Longest answer")
+    max_answer_seconds = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="An answer that is spoken for longer ends at the next sentence"
+    )
     max_history_turns = models.PositiveSmallIntegerField(default=20)
     # {"tts": [...], "stt": [...], "llm": [...]}: which providers serve, in order; empty: the installation's
     providers = models.JSONField(default=dict, blank=True)

@@ -47,7 +47,7 @@ def check_url(url: str, *, pointer: str | None = None) -> str:
     Resolves the name, so keep it out of transactions. Passing this is no promise: the address is
     checked again on every connection.
     """
-    parsed = _parse(url, pointer=pointer)
+    parsed = parse_url(url, pointer=pointer)
     addresses.permitted(parsed.host, _port(parsed), pointer=pointer)
     return url
 
@@ -64,7 +64,7 @@ def safe_download(url: str, sink: IO[bytes], *, max_bytes: int, timeout: float =
     `address_not_allowed`) or, where trying again may help, Unavailable (`download_failed`).
     """
     deadline = time.monotonic() + timeout
-    target = _parse(url)
+    target = parse_url(url)
     with _connected(deadline, code="download_failed") as client:
         for _ in range(MAX_REDIRECTS + 1):
             with client.stream("GET", target) as response:
@@ -72,14 +72,14 @@ def safe_download(url: str, sink: IO[bytes], *, max_bytes: int, timeout: float =
                     _store(response, sink, max_bytes)
                     return Answer(response.status_code, response.headers, b"", str(target))
                 location = response.headers.get("Location", "")
-            target = _parse(str(target.join(location)))
+            target = parse_url(str(target.join(location)))
     raise InvalidInput(f"More than {MAX_REDIRECTS} redirects.", code="download_failed")
 
 
 def safe_post(url: str, *, content: bytes, headers: Mapping[str, str], timeout: float = 15.0) -> Answer:
     """Post and read the beginning of the answer. Redirects are answers, not followed."""
     deadline = time.monotonic() + timeout
-    target = _parse(url)
+    target = parse_url(url)
     with (
         _connected(deadline, code="connection_failed") as client,
         client.stream("POST", target, content=content, headers=dict(headers)) as response,
@@ -103,7 +103,7 @@ def _connected(deadline: float, *, code: str) -> Iterator[httpx.Client]:
         raise InvalidInput("The other server redirected to no address.", code=code) from exc
 
 
-def _parse(url: str, *, pointer: str | None = None) -> httpx.URL:
+def parse_url(url: str, *, pointer: str | None = None) -> httpx.URL:
     try:
         parsed = httpx.URL(url) if len(url) <= MAX_URL_LENGTH else None
     except (httpx.InvalidURL, UnicodeError, ValueError):

@@ -5,6 +5,7 @@ EVENTS: dict[str, str] = {
     "clip.failed": "A clip could not be made; `failure` says why",
     "clip.canceled": "A clip was canceled",
     "session.ended": "A live session has ended",
+    "session.handover": "The avatar asked for a human; `reason` says why",
     "recording.ready": "The recording of a session can be downloaded",
     "webhook.test": "Sent on request, to try an endpoint out",
 }

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 MAX_ENDPOINTS = 20
 MAX_BODY_BYTES = 20_000
+_TOLD = ("metadata", "reason")  # what owners and customers said themselves
 
 
 def publish(
@@ -128,14 +129,16 @@ def mark_enqueued(delivery_ids: Sequence[str]) -> None:
 
 
 def redact(owner_id: str, about: str) -> None:
-    """Take the metadata out of every event that names the id `about`, sent or waiting to be.
+    """Take metadata and reasons out of every event that names the id `about`, sent or waiting to be.
 
     What a receiver answered goes with it: some send back what they were sent.
     """
     for delivery in Delivery.objects.filter(owner=owner_id, body__contains=f'"{about}"'):
         event = json.loads(delivery.body)
-        if event["data"].get("metadata"):
-            body = _encode({**event, "data": {**event["data"], "metadata": {}}})
+        told = {name: event["data"][name] for name in _TOLD if event["data"].get(name)}
+        if told:
+            blank = {name: type(value)() for name, value in told.items()}
+            body = _encode({**event, "data": {**event["data"], **blank}})
             Delivery.objects.filter(pk=delivery.pk).update(body=body, response_snippet="")
 
 

@@ -22,7 +22,10 @@ _UNSPACED = ("ja", "zh", "th")
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """Kept by the reply; once it is over, nothing more is told. `text` is what was written of it."""
+    """Kept by the reply; once it is over, nothing more is told. `text` is what was written of it.
+
+    `sources` is what the answer was given to draw on; `ends` says that the session ends when it was heard.
+    """
 
     stage: Stage
     turn: int
@@ -34,6 +37,8 @@ class Account:
     interrupted: bool = False
     measures: Measures = field(default_factory=Measures.begin)
     playing: list[Playing] = field(default_factory=list)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    ends: bool = False
     end_ms: int = 0
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _untold: str = ""
@@ -62,6 +67,8 @@ class Account:
         """More of the text is known."""
         if self.over:  # the stage that wrote it is cancelled, and not yet aware of it
             return
+        if not self.text and self.sources:
+            self._emit("reply.sources", sources=self.sources)
         self.text += text
         self._untold += text
         if self._timer is None:
@@ -76,6 +83,11 @@ class Account:
             text, self._untold = self._untold, ""
             self._emit("reply.delta", text=text)
             self._timer = asyncio.get_running_loop().call_later(DELTA_SECONDS, self.tell_text)
+
+    def handed_over(self, reason: str) -> None:
+        """Tell the page that a human was asked for."""
+        if not self.over:
+            self._emit("session.handover", reason=reason)
 
     def fail(self, fault: Fault) -> None:
         """Tell what went wrong; the session goes on."""
@@ -148,6 +160,7 @@ class Account:
             interrupted=self.interrupted,
             utterances=list(self._rows),
             metrics=figures or {},
+            sources=list(self.sources),
         )
         self.stage.journal.save(record)
 

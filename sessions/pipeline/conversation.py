@@ -60,6 +60,7 @@ class Conversation:
         self._listener: Listener | None = None
         self._overtaken: Reply | None = None  # cut by a voice that may turn out to be nothing
         self._tasks: set[asyncio.Task[None]] = set()
+        self._question = ""  # what the customer said last
         self._started = self._closed = False
 
     @property
@@ -182,6 +183,8 @@ class Conversation:
                 self._perform(reply, partial(reply.go_on, overtaken))
 
     def _heard_partial(self, text: str) -> None:
+        if self._setup.retriever is not None:
+            self._setup.retriever.prefetch(text)
         self._stage.emit({"type": "transcript.partial", "text": text})
 
     def _heard_turn(self, turn: UserTurn) -> None:
@@ -243,6 +246,7 @@ class Conversation:
             start_ms=now_ms if start_ms is None else start_ms,
             end_ms=now_ms if end_ms is None else end_ms,
         )
+        self._question = text
         self._history.add("user", text)
         self._stage.emit({"type": "transcript.final", "turn": number, "text": text})
         self._stage.journal.save(record)
@@ -259,14 +263,7 @@ class Conversation:
         return reply
 
     def _answer(self, reply: Reply) -> AsyncGenerator[str, None]:
-        setup = self._setup
-        return answer(
-            setup.language_model,
-            self._history.messages(),
-            setup.persona,
-            setup.limits,
-            reply.account.measures,
-        )
+        return answer(self._setup, self._history.messages(), self._question, reply.account)
 
     async def _recorded(self, reply: Reply, number: int, pcm48k: bytes) -> AsyncGenerator[str, None]:
         """The answer to a recorded turn, which has to be recognised first."""
@@ -305,6 +302,9 @@ class Conversation:
         if self._reply is reply:
             self._reply = None
             self._scene.phases.avatar()
+        account, desk = reply.account, self._setup.desk
+        if account.ends and not account.interrupted and desk is not None and not self._closed:
+            desk.end()
 
     def _cut(self) -> Interrupted:
         """Take the floor from the avatar, if it has it."""

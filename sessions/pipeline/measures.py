@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.adapters.llm.base import Usage
 
 
 @dataclass(slots=True)
@@ -30,6 +33,12 @@ class Measures:
     queue_depth: int = 0
     underruns: int = 0
     tts_provider: str | None = None
+    retrieval_ms: float | None = None
+    llm_provider: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    topic: str = ""
 
     @classmethod
     def begin(cls) -> Measures:
@@ -57,12 +66,23 @@ class Measures:
         self.render_ms.append(render_ms)
         self.queue_ms.append(queue_ms)
 
+    def cost(self, usage: Usage) -> None:
+        """Note who answered and what it cost; an answer with tools asks more than once."""
+        self.llm_provider = usage.provider
+        self.prompt_tokens += usage.prompt_tokens
+        self.completion_tokens += usage.completion_tokens
+
+    def did(self, name: str, outcome: str, took_ms: float) -> None:
+        """Note that a tool was used."""
+        self.tools.append({"name": name, "outcome": outcome, "ms": round(took_ms)})
+
     def figures(self) -> dict[str, Any]:
         """The figures that are known, under the names of `metrics`."""
         drawing = sum(self.render_ms)
-        made: dict[str, float | str | None] = {
+        made: dict[str, Any] = {
             "asr_partial_latency_ms": _rounded(self.partial_ms),
             "asr_final_ms": _rounded(self.recognition_ms),
+            "retrieval_ms": _rounded(self.retrieval_ms),
             "llm_first_token_ms": _between(self.asked, self.first_token),
             "first_piece_ms": _between(self.asked, self.first_piece),
             "tts_first_pcm_ms": _between(self.first_piece, self.first_sound),
@@ -75,6 +95,11 @@ class Measures:
             "render_queue_ms": round(median(self.queue_ms), 1) if self.queue_ms else None,
             "queue_depth": self.queue_depth if self.render_ms else None,
             "underruns": self.underruns if self.render_ms else None,
+            "llm_provider": self.llm_provider or None,
+            "llm_prompt_tokens": self.prompt_tokens or None,
+            "llm_completion_tokens": self.completion_tokens or None,
+            "tools": self.tools or None,
+            "topic": self.topic or None,
             "tts_provider": self.tts_provider,
         }
         return {name: value for name, value in made.items() if value is not None}

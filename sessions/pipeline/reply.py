@@ -87,6 +87,7 @@ class Reply:
     async def go_on(self, before: Reply) -> None:
         """Speak what was not heard of a reply that was cut for nothing, from the piece it was cut in."""
         self.again = True
+        self.account.ends = before.account.ends
         await self._speak(partial(self._read_pieces, before.unheard()))
 
     def unheard(self) -> list[Sentence]:

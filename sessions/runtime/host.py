@@ -34,6 +34,8 @@ INBOX = 64
 OFFERS_A_SECOND, OFFERS_AT_ONCE = 0.5, 10
 STOP_SECONDS = 5.0
 RECORDER_SECONDS = 1.5
+GOODBYE_SECONDS = 0.8  # what was played is on its way to the customer for so long
+_OF_ONE_TURN = frozenset({"type", "turn", "tools", "topic"})
 # What shows that somebody is there, or is being spoken to.
 _ACTIVITY = frozenset({"transcript.partial", "transcript.final", "speech.started", "speech.ended"})
 
@@ -131,7 +133,7 @@ class LiveSession(MediaListener):
         if event["type"] in _ACTIVITY:
             self.timers.last_activity_at = self.parts.now()
         elif event["type"] == "metrics":
-            self.metrics |= {name: value for name, value in event.items() if name not in ("type", "turn")}
+            self.metrics |= {name: value for name, value in event.items() if name not in _OF_ONE_TURN}
             self.office.note(self)
         told = self.parts.log.add(event)
         if self._socket is not None:
@@ -323,6 +325,14 @@ class LiveSession(MediaListener):
 
     async def _client_ends(self, _: Payload) -> None:
         self.office.end(self, "client_ended")
+
+    def said_goodbye(self) -> None:
+        """The avatar ends the session, once its last words have reached the customer."""
+        self._spawn(self._hang_up(), "goodbye")
+
+    async def _hang_up(self) -> None:
+        await asyncio.sleep(GOODBYE_SECONDS)
+        self.office.end(self, "avatar_ended")
 
     # --- Media -----------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from sessions.pipeline.conversation import Conversation
 from sessions.pipeline.ports import AvatarSetup, FailureMode, PastTurn, PersonaSetup, Setup, Who
 from sessions.pipeline.ports import Limits as TalkLimits
 from sessions.recording.recorder import Recorder
+from sessions.runtime.desk import LiveDesk
 from sessions.runtime.events import Event, EventLog
 from sessions.runtime.host import Facts, LiveSession, Office, Parts
 from sessions.runtime.idle import IdleLoops
@@ -159,7 +160,7 @@ def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: 
         phase_changed=session.phase_changed,
     )
     tools.client.warm(model=row.model, bundle_key=row.bundle_key, bundle_sha256=row.bundle_sha256)
-    conversation = Conversation(_setup(claimed, avatar), stage)
+    conversation = Conversation(_setup(claimed, avatar, session.said_goodbye), stage)
     played.talker = conversation
     log = EventLog(
         at_ms=media.at_ms,
@@ -186,7 +187,7 @@ async def sound_of(key: str) -> bytes:
     return await asyncio.to_thread(store().get_bytes, key)
 
 
-def _setup(claimed: Claimed, avatar: AvatarSetup) -> Setup:
+def _setup(claimed: Claimed, avatar: AvatarSetup, over: Callable[[], None]) -> Setup:
     row, snapshot = claimed.row, claimed.row.persona_snapshot
     persona = PersonaSetup(
         language=row.language,
@@ -196,6 +197,9 @@ def _setup(claimed: Claimed, avatar: AvatarSetup) -> Setup:
         apology=snapshot.get("apology") or "",
         max_tokens=snapshot.get("max_tokens") or settings.LLM_MAX_TOKENS,
         max_history_turns=snapshot.get("max_history_turns") or PersonaSetup().max_history_turns,
+        max_answer_characters=_answer_characters(snapshot, claimed.speech.voice),
+        tools=tuple(snapshot.get("tools") or ()),
+        topics=tuple(snapshot.get("topics") or ()),
     )
     return Setup(
         session_id=row.pk,
@@ -211,7 +215,14 @@ def _setup(claimed: Claimed, avatar: AvatarSetup) -> Setup:
         ),
         past=claimed.past,
         next_turn=claimed.next_turn,
+        desk=LiveDesk(row.pk, row.owner_id, over=over),
     )
+
+
+def _answer_characters(snapshot: dict[str, Any], voice: voices.Voice) -> int:
+    """The longest answer in characters of this voice."""
+    seconds = snapshot.get("max_answer_seconds") or settings.LIVE_MAX_ANSWER_SECONDS
+    return round(seconds * voice.characters_per_second)
 
 
 def _timers(row: Session, standing: Standing) -> Timers:

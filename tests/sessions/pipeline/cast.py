@@ -30,7 +30,7 @@ from sessions.pipeline.ports import (
 )
 from workers.adapters.avatar.base import Phone
 from workers.adapters.errors import AdapterError
-from workers.adapters.llm.base import Message
+from workers.adapters.llm.base import Message, Piece, Tool, ToolCall, Usage
 from workers.adapters.stt.base import Transcript
 from workers.adapters.tts.base import PcmChunk, SpeechEvent, SpeechRequest, Timings, Word
 from workers.live.errors import RenderFailed
@@ -118,20 +118,30 @@ def counted(counter: Any) -> Any:
 
 @dataclass
 class ScriptedModel:
-    """Each answer is a list of texts, numbers (seconds to wait) and errors; then it is over."""
+    """Each answer is a list of texts, calls, numbers (seconds to wait) and errors; then it is over."""
 
     answers: deque[Sequence[Any]] = field(default_factory=deque)
     asked: list[list[Message]] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    tools: list[list[str]] = field(default_factory=list)
     open: int = 0
     provider: str = "scripted"
 
     async def stream(
-        self, messages: Sequence[Message], *, max_tokens: int, knowledge: str = "", language: str = "en"
-    ) -> AsyncGenerator[str, None]:
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        knowledge: str = "",
+        language: str = "en",
+        tools: Sequence[Tool] = (),
+    ) -> AsyncGenerator[Piece, None]:
         self.asked.append(list(messages))
+        self.known.append(knowledge)
+        self.tools.append([tool.name for tool in tools])
         with counted(self):
             for step in self.answers.popleft():
-                if isinstance(step, str):
+                if isinstance(step, str | ToolCall | Usage):
                     yield step
                 elif isinstance(step, BaseException):
                     raise step
