@@ -164,6 +164,7 @@ def _answered_by_order(way: str, text: str) -> None:
     status, _, name = way.partition(" ")
     if not status.isdecimal():
         return
+    name = "" if name == "reason" else name
     usual = {"401": "invalid_api_key", "429": "too_many_concurrent_requests", "500": "internal_error"}
     detail: Any = _named(name or usual.get(status, "bad_request"), f"while saying {text}")
     if name == "text":

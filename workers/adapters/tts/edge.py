@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import re
 import socket
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -107,7 +107,7 @@ class Edge(Streaming):
         return options.read_seconds + (0 if decoder.sample_rate else options.connect_seconds)
 
     def _judged(self, exc: Exception, turns: "Turns") -> AdapterError:
-        if turns.open and type(exc).__name__ in ("NoAudioReceived", "WebSocketError"):
+        if turns.lost or (turns.open and type(exc).__name__ in ("NoAudioReceived", "WebSocketError")):
             return self._truncated()
         return judged(exc, self.provider)
 
@@ -121,20 +121,24 @@ class Edge(Streaming):
 class Turns(dict[str, Any]):
     """The library's state, watched: it writes a text when a turn begins and an offset when one ended.
 
-    Nothing else tells a turn that ended from a connection that did. `over` is called after the last.
+    Nothing else tells a turn that ended from a connection that did. `over` is called after the last one,
+    and when one begins though the one before it did not end: what would be said next has a gap before it.
     """
 
-    def __init__(self, state: Mapping[str, Any], texts: int, over: Any) -> None:
+    def __init__(self, state: Mapping[str, Any], texts: int, over: Callable[[], None]) -> None:
         super().__init__(state)
         self._left, self._over = texts, over
-        self.open = False
+        self.open = self.lost = False
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)
         if key == "partial_text":
+            self.lost = self.lost or self.open
             self.open = True
+            if self.lost:
+                self._over()
         elif key == "offset_compensation":
-            self.open = False
+            self.open = self.lost
             self._left -= 1
             if not self._left:
                 self._over()
@@ -152,11 +156,18 @@ class Line:
         self._provider = provider
         self._sockets: list[socket.socket] = []
         self._step: asyncio.Task[dict[str, Any] | None] | None = None
+        self._close: Callable[[], Awaitable[None]] | None = None
         self._shut = False
 
     def connector(self, library: Any) -> Any:
-        """For one call: each takes a socket of its own anyway, and this one tells which."""
-        return library.aiohttp.TCPConnector(socket_factory=self._socket)
+        """For one call: each turn takes a socket of its own anyway, and this one tells which.
+
+        The library closes it behind each turn and asks the next one of it: a long text's second part,
+        and the second try with the clock set right. So it closes when the line does.
+        """
+        made = library.aiohttp.TCPConnector(socket_factory=self._socket)
+        self._close, made.close = made.close, _nothing
+        return made
 
     async def next(self, seconds: float) -> dict[str, Any] | None:
         """The next message, or None at the end. Raises what the library raises, and `AdapterError`."""
@@ -184,6 +195,8 @@ class Line:
         with suppress(Exception):  # whatever it says about the shut socket
             while await self._one() is not None:
                 pass
+        if self._close:
+            await self._close()
 
     async def _one(self) -> dict[str, Any] | None:
         return await anext(self.events, None) if self.events else None
@@ -195,6 +208,10 @@ class Line:
         made.setblocking(False)
         self._sockets.append(made)
         return made
+
+
+async def _nothing() -> None:
+    """In place of a close that comes too early."""
 
 
 def judged(exc: Exception, provider: str) -> AdapterError:
