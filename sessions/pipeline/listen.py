@@ -8,18 +8,19 @@ avatar's own voice from the loudspeaker. Turns are recognised while they grow.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from sessions.pipeline.echo import EchoGuard
 from sessions.pipeline.gate import Gate, levels_db
-from sessions.pipeline.recognise import RecogniseOptions, TurnWords
+from sessions.pipeline.recognise import RecogniseOptions, TurnWords, Words
+from sessions.pipeline.streamed import StreamedWords
 from sessions.pipeline.timeline import MicrophoneTime
 from sessions.pipeline.turns import Decision, Heard, Turn, TurnRules, TurnTaker
 from sessions.pipeline.vad import CHUNK_MS, CHUNK_SAMPLES, RATE, Samples, VoiceDetector
 from workers.adapters.errors import AdapterError
-from workers.adapters.stt.base import Recognizer
+from workers.adapters.stt.base import Hypothesis, Recognizer, Segment
 
 CHUNK_BYTES = CHUNK_SAMPLES * 2
 KEEP_CHUNKS = 24  # sound before a turn that is still known: 768 ms
@@ -47,7 +48,9 @@ class ListenOptions:
 class UserTurn:
     """What a customer said; times are on the session's timeline. `pcm16k` includes the pre-roll.
 
-    `recognition_ms` is how long the final transcript took, `partial_ms` the first one (None without).
+    `recognition_ms` is how long the final transcript took; of a stream, how long it was waited for.
+    `partial_ms` is the time from the beginning of the voice to the first words (None without).
+    `sentences` have their times where the provider told them.
     """
 
     text: str
@@ -56,6 +59,8 @@ class UserTurn:
     pcm16k: bytes
     recognition_ms: float
     partial_ms: float | None = None
+    provider: str = ""
+    sentences: tuple[Hypothesis, ...] = ()
 
 
 def _nothing(*_: object) -> None:
@@ -100,7 +105,8 @@ class Listener:
         self._history: deque[bytes] = deque(maxlen=KEEP_CHUNKS)
         self._avatar_speaking = False
         self._release_at_ms: int | None = None
-        self._words: TurnWords | None = None
+        self._words: TurnWords | StreamedWords | None = None
+        self._origin_ms = self._noticed_ms = 0  # of the turn: where its sound begins, when it was noticed
         self._closing: set[asyncio.Task[None]] = set()
         self._watch: asyncio.TimerHandle | None = None
         self._fed_at = asyncio.get_running_loop().time()
@@ -152,9 +158,9 @@ class Listener:
             self._taker.release()
 
     def close(self) -> None:
+        self._drop_words()
         for task in self._closing:
             task.cancel()
-        self._drop_words()
         if self._watch:
             self._watch.cancel()
 
@@ -183,7 +189,7 @@ class Listener:
     def _listen(self, chunk: bytes, probability: float) -> None:
         self._keep([chunk])
         if self._words:
-            self._words.sound += chunk
+            self._words.add(chunk)
         now = self._timeline.heard_ms
         cautious = self._avatar_speaking or self._echo.sounding(now)
         voice = probability >= self._options.rules.stay_probability
@@ -222,15 +228,21 @@ class Listener:
         """Open a turn with the sound from just before it."""
         back_ms = self._timeline.heard_ms - turn.start_ms + preroll_ms
         chunks = min(len(self._history), max(0, -(-back_ms // CHUNK_MS)))
-        words = TurnWords(
+        kind = StreamedWords if self._recognizer.streaming else TurnWords
+        words: TurnWords | StreamedWords = kind(
             self._recognizer, self._language, self._options.words, lambda text: self._heard_words(words, text)
         )
         self._words = words
-        words.sound += b"".join(list(self._history)[len(self._history) - chunks :])
+        self._origin_ms, self._noticed_ms = (
+            self._timeline.heard_ms - chunks * CHUNK_MS,
+            self._timeline.heard_ms,
+        )
+        words.add(b"".join(list(self._history)[len(self._history) - chunks :]))
+        words.grew(turn, self._timeline.heard_ms)
         self._ears.on_speech_started(turn.start_ms)
         self._look_after()
 
-    def _heard_words(self, words: TurnWords, text: str) -> None:
+    def _heard_words(self, words: TurnWords | StreamedWords, text: str) -> None:
         """Words of the turn in progress; they also tell how long to wait for more."""
         if self._words is words:
             self._taker.judge(text)
@@ -249,17 +261,26 @@ class Listener:
         words, self._words = self._words, None
         self._taker.end()
         if words is not None:
-            task = asyncio.get_running_loop().create_task(self._tell(turn, words, self._timeline.heard_ms))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            told = _Told(words, self._origin_ms, self._noticed_ms - turn.start_ms)
+            self._end_later(
+                asyncio.get_running_loop().create_task(self._tell(turn, told, self._timeline.heard_ms))
+            )
 
-    async def _tell(self, turn: Turn, words: TurnWords, now_ms: int) -> None:
+    def _end_later(self, task: asyncio.Task[None]) -> None:
+        """Have a task cancelled when the session ends before it."""
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _tell(self, turn: Turn, told: "_Told", now_ms: int) -> None:
+        words = told.words
         try:
             final = await words.final(turn, now_ms)
         except AdapterError as exc:
             self._ears.on_fault(exc)
             self._ears.on_dropped()
             return
+        finally:
+            self._linger(words)
         if not final.text:
             self._ears.on_dropped()
             return
@@ -270,14 +291,22 @@ class Listener:
                 end_ms=turn.voice_end_ms,
                 pcm16k=bytes(words.sound),
                 recognition_ms=final.took_ms,
-                partial_ms=words.first_ms,
+                partial_ms=None if words.first_ms is None else words.first_ms + told.noticed_after_ms,
+                provider=final.provider or self._recognizer.provider,
+                sentences=told.sentences(final, turn),
             )
         )
 
     def _drop_words(self) -> None:
-        if self._words:
-            self._words.cancel()
-        self._words = None
+        words, self._words = self._words, None
+        if words:
+            words.leave()
+            self._linger(words)
+
+    def _linger(self, words: TurnWords | StreamedWords) -> None:
+        """A stream that nobody waits for ends behind its turn, so that the next one finds it free."""
+        if isinstance(words, StreamedWords) and words.lingering:
+            self._end_later(words.lingering)
 
     def _look_after(self) -> None:
         """End turns also when sound stops coming: a muted microphone, a socket that went away."""
@@ -301,6 +330,31 @@ class Listener:
             if self._taker.turn is None or (self._release_at_ms is None and not self._taker.turn.voiced_ms):
                 break
             self._listen(bytes(CHUNK_BYTES), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The words of a turn that is over, and where its sound lies on the session's timeline."""
+
+    words: TurnWords | StreamedWords
+    origin_ms: int
+    noticed_after_ms: int
+
+    def sentences(self, final: Words, turn: Turn) -> tuple[Hypothesis, ...]:
+        """Sentences on the session's timeline, within the turn."""
+
+        def placed(ms: int) -> int:
+            return min(max(self.origin_ms + ms, turn.start_ms), turn.voice_end_ms)
+
+        return tuple(
+            replace(
+                each,
+                start_ms=placed(each.start_ms),
+                end_ms=placed(each.end_ms),
+                words=tuple(Segment(placed(w.start_ms), placed(w.end_ms), w.text) for w in each.words),
+            )
+            for each in final.sentences
+        )
 
 
 def _cut(sound: bytes) -> list[bytes]:

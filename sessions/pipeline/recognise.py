@@ -7,17 +7,18 @@ so that the words are there when the turn is over.
 
 import asyncio
 import re
-import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sessions.pipeline.turns import Turn
 from workers.adapters.errors import AdapterError
-from workers.adapters.stt.base import Recognizer
+from workers.adapters.stt.base import Hypothesis, Recognizer, Transcript
+from workers.adapters.stt.growing import wav
 from workers.adapters.text import clean
 
-RATE = 16_000
+__all__ = ["RecogniseOptions", "TurnWords", "Words", "believed", "deadline", "heard_sentences", "wav"]
+
 _NOISE = re.compile(r"[\[(*♪][^\])*♪]*[\])*♪]?")
 _SOUND = re.compile(r"[^\W_]")
 # What recognisers write where nobody spoke, mostly learned from the ends of films.
@@ -50,17 +51,23 @@ class RecogniseOptions:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A transcript of a turn up to `until_ms`, and what it cost."""
+    """A transcript of a turn up to `until_ms`, and what it cost.
+
+    `sentences` are timed from the first of the turn's sound; none where a provider tells no times.
+    """
 
     text: str
     until_ms: int
     took_ms: float
+    provider: str = ""
+    sentences: tuple[Hypothesis, ...] = ()
 
 
-def believed(text: str, *, voiced_ms: int, confidence: float) -> str:
+def believed(text: str, *, voiced_ms: int, confidence: float, partial: bool = False) -> str:
     """The text as somebody said it, or nothing where a recogniser imagined it.
 
     `voiced_ms` is how much voice was heard in that sound, `confidence` how sure that it was one.
+    What is `partial` may still become what they imagine.
     """
     told = " ".join(_NOISE.sub(" ", text).split())
     letters = len(_SOUND.findall(told))
@@ -68,10 +75,17 @@ def believed(text: str, *, voiced_ms: int, confidence: float) -> str:
         return ""
     plain = " ".join(re.sub(r"[^\w\s]", " ", told.lower()).split())
     sure = voiced_ms >= SURE_VOICED_MS and confidence >= SURE_CONFIDENCE
-    if plain in _IMAGINED and not sure:
+    imagined = plain in _IMAGINED or (partial and any(one.startswith(plain) for one in _IMAGINED))
+    if imagined and not sure:
         return ""
     too_fast = letters > 20 and letters * 1000 / voiced_ms > FASTEST_CHARACTERS_PER_SECOND
     return "" if too_fast or _stutters(plain.split()) else told
+
+
+def heard_sentences(told: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
+    """Sentences without the noises that recognisers write down, and without those that are nothing else."""
+    plain = (replace(each, text=" ".join(_NOISE.sub(" ", clean(each.text)).split())) for each in told)
+    return tuple(each for each in plain if _SOUND.search(each.text))
 
 
 def _stutters(words: list[str]) -> bool:
@@ -110,13 +124,13 @@ class TurnWords:
         self._questions: list[Question] = []
         self._asked_ms = 0
         self._latest: Words | None = None
-        self._first_ms: float | None = None
+        self._begun = asyncio.get_running_loop().time()
+        self.first_ms: float | None = None  # from the beginning of the turn to its first words
         self.sound = bytearray()
 
-    @property
-    def first_ms(self) -> float | None:
-        """How long the first partial transcript took."""
-        return self._first_ms
+    def add(self, pcm16k: bytes) -> None:
+        """More sound of the turn."""
+        self.sound += pcm16k
 
     def grew(self, turn: Turn, now_ms: int) -> None:
         """Ask for a partial transcript, where it is time for one and nobody else of the process asks."""
@@ -138,10 +152,15 @@ class TurnWords:
         """The words of the whole turn; raises `AdapterError`."""
         if self._latest is not None and self._covers(turn):
             return self._latest
-        async with _deadline(self._options.recognition_seconds, self._recognizer.provider):
+        async with deadline(self._options.recognition_seconds, self._recognizer.provider):
             return await self._asked(turn, now_ms)
 
+    def leave(self) -> None:
+        """Nobody wants the words any more."""
+        self.cancel()
+
     def cancel(self) -> None:
+        """Stop at once: the session is over."""
         for question in self._questions:
             question.task.cancel()
 
@@ -174,7 +193,8 @@ class TurnWords:
         begun = loop.time()
         transcript = await self._recognizer.listen(audio, language=self._language)
         text = believed(clean(transcript.text), voiced_ms=evidence[0], confidence=evidence[1])
-        return Words(text, until_ms, (loop.time() - begun) * 1000)
+        took_ms = (loop.time() - begun) * 1000
+        return Words(text, until_ms, took_ms, transcript.provider, _sentences(transcript) if text else ())
 
     def _answered(self, question: "Question") -> None:
         self._questions.remove(question)
@@ -182,16 +202,21 @@ class TurnWords:
         if question.task.cancelled() or question.task.exception() is not None:
             return  # a partial transcript that failed is no loss; the final one raises
         words = question.task.result()
-        if question.partial and self._first_ms is None:
-            self._first_ms = words.took_ms
         if self._latest is None or words.until_ms > self._latest.until_ms:
             self._latest = words
             if words.text:
+                if self.first_ms is None:
+                    self.first_ms = (asyncio.get_running_loop().time() - self._begun) * 1000
                 self._on_words(words.text)
 
 
+def _sentences(transcript: Transcript) -> tuple[Hypothesis, ...]:
+    return heard_sentences(Hypothesis(s.text, True, s.start_ms, s.end_ms) for s in transcript.segments)
+
+
 @asynccontextmanager
-async def _deadline(seconds: float, provider: str) -> AsyncIterator[None]:
+async def deadline(seconds: float, provider: str) -> AsyncIterator[None]:
+    """Bound a wait for a recogniser; raises `AdapterError`."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -202,9 +227,3 @@ async def _deadline(seconds: float, provider: str) -> AsyncIterator[None]:
             retryable=True,
             code="provider_timeout",
         ) from exc
-
-
-def wav(pcm16k: bytes) -> bytes:
-    """A WAV file of 16 kHz mono s16le sound."""
-    head = struct.pack("<4sI4s4sIHHII", b"RIFF", 36 + len(pcm16k), b"WAVE", b"fmt ", 16, 1, 1, RATE, RATE * 2)
-    return head + struct.pack("<HH4sI", 2, 16, b"data", len(pcm16k)) + pcm16k
