@@ -7,10 +7,8 @@ One that is kept waits for the next lease to the same address with the same head
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncGenerator, Hashable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import cache
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -18,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.protocol import State
 
+from workers.adapters.endpoint import tls
 from workers.adapters.errors import AdapterError
 from workers.adapters.refusals import RETRYABLE
 
@@ -217,7 +216,7 @@ async def _opened(url: str, headers: Mapping[str, str], seconds: float, provider
         return await _Connect(
             url,
             additional_headers=dict(headers),
-            ssl=_tls() if urlsplit(url).scheme == "wss" else None,
+            ssl=tls() if urlsplit(url).scheme == "wss" else None,
             open_timeout=seconds,
             compression=None,
             proxy=None,
@@ -248,9 +247,3 @@ def _refused(exc: InvalidStatus, provider: str) -> AdapterError:
     asked = exc.response.headers.get("Retry-After", "")
     error.retry_after = min(float(asked), 10.0) if asked.isdecimal() else 0.0
     return error
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Reading the system's certificates takes 20 ms: once, not for every connection."""
-    return ssl.create_default_context()
