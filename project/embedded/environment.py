@@ -37,6 +37,7 @@ class Plan:
     redis_port: int | None = None
     s3: S3Front | None = None
     speech_port: int | None = None
+    sensevoice: str = ""
     render_workers: int = 1
     live_workers: int = 2
     web_processes: int = 2
@@ -142,6 +143,7 @@ def _s3_port(made: Plan, host: str, suggested: int | None) -> int:
 
 
 def _plan_speech(made: Plan) -> None:
+    made.sensevoice = _folder(made.given, "SENSEVOICE_FOLDER")
     if is_given(made.given, "SPEECH_URL"):
         return
     made.speech_port = made.ports.get("speech")
@@ -181,6 +183,13 @@ def _flag(given: Mapping[str, str], name: str) -> bool:
     if raw not in ("0", "1", "true", "false"):
         raise StackError(f"{name} is {raw!r}; use 1 or 0")
     return raw in ("1", "true")
+
+
+def _folder(given: Mapping[str, str], name: str) -> str:
+    """A folder that is there; "" where none is named."""
+    if (path := given.get(name, "")) and not Path(path).is_dir():
+        raise StackError(f"{name} is no folder: {path}")
+    return path
 
 
 def _number(given: Mapping[str, str], name: str, default: int) -> int:

@@ -98,7 +98,12 @@ def _speech(plan: Plan, port: int) -> Part:
     command = [sys.executable, "-m", "workers.speechd", "--host", LOOPBACK, "--port", str(port)]
     return Part(
         "speech",
-        [*command, "--api-key-file", str(key)],
+        [
+            *command,
+            "--api-key-file",
+            str(key),
+            *(("--sensevoice", plan.sensevoice) if plan.sensevoice else ()),
+        ],
         cwd=ROOT,
         probe=probes.http(port, "/health", statuses={200}, bearer=plan.secrets["speech_api_key"]),
         start_seconds=120.0,

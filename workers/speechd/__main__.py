@@ -17,6 +17,7 @@ from aiohttp import web
 from workers.speechd.app import application
 from workers.speechd.ears import Ears
 from workers.speechd.mouth import Mouth
+from workers.speechd.sensevoice import SenseVoice
 from workers.speechd.speaking import Speaking
 from workers.speechd.turnstile import BATCH, Turnstile
 from workers.speechd.voices import engines, front_ends, warm
@@ -43,6 +44,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--api-key-file", required=True, help="a path, or /dev/fd/N for an inherited pipe")
     parser.add_argument("--threads", type=int, default=1, help="threads of one synthesis")
     parser.add_argument("--hearing-threads", type=int, default=2, help="threads of one recognition")
+    parser.add_argument(
+        "--sensevoice", type=Path, help="a folder with model.onnx (or model.int8.onnx) and tokens.txt"
+    )
     parser.add_argument("--warm", default="en-heart,en-joe", help="voices to load at start, or nothing")
     parser.add_argument("--most-waiting", type=int, default=64, help="requests that may wait for a turn")
     parser.add_argument("--log-level", default="INFO")
@@ -53,7 +57,13 @@ async def _serve(options: argparse.Namespace, key: bytes) -> None:
     mouth = Mouth(engines(options.threads), front_ends())
     thread = ThreadPoolExecutor(1, "mouth")
     speaking = Speaking(mouth, thread, Turnstile(most_waiting=options.most_waiting))
-    app = application(api_key=key, mouth=mouth, speaking=speaking, ears=Ears(threads=options.hearing_threads))
+    app = application(
+        api_key=key,
+        mouth=mouth,
+        speaking=speaking,
+        ears=Ears(threads=options.hearing_threads),
+        sensevoice=SenseVoice(options.sensevoice, threads=options.hearing_threads),
+    )
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, options.host, options.port).start()

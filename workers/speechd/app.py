@@ -17,6 +17,7 @@ from workers.speechd.hearing import transcribe
 from workers.speechd.mouth import Mouth, Piece
 from workers.speechd.problems import Refused, bad
 from workers.speechd.requests import MAX_JSON_BYTES, SpeechWish, speech_wish
+from workers.speechd.sensevoice import SenseVoice
 from workers.speechd.speaking import Speaking
 from workers.speechd.turnstile import Full
 
@@ -26,6 +27,7 @@ API_KEY = web.AppKey("api_key", bytes)
 MOUTH = web.AppKey("mouth", Mouth)
 SPEAKING = web.AppKey("speaking", Speaking)
 EARS = web.AppKey("ears", Ears)
+SENSEVOICE = web.AppKey("sensevoice", SenseVoice)
 
 MAX_UPLOAD_BYTES = 25 * 1024 * 1024
 PAUSE_SECONDS = {",": 0.12, ";": 0.2, ":": 0.2, "—": 0.2}
@@ -33,7 +35,9 @@ SENTENCE_PAUSE_SECONDS = 0.35
 BLOCK_BYTES = 32 * 1024
 
 
-def application(*, api_key: bytes, mouth: Mouth, speaking: Speaking, ears: Ears) -> web.Application:
+def application(
+    *, api_key: bytes, mouth: Mouth, speaking: Speaking, ears: Ears, sensevoice: SenseVoice | None = None
+) -> web.Application:
     app = web.Application(
         middlewares=[_problems, _closed_to_strangers], client_max_size=MAX_UPLOAD_BYTES + 64 * 1024
     )
@@ -41,6 +45,7 @@ def application(*, api_key: bytes, mouth: Mouth, speaking: Speaking, ears: Ears)
     app[MOUTH] = mouth
     app[SPEAKING] = speaking
     app[EARS] = ears
+    app[SENSEVOICE] = sensevoice or SenseVoice(None)
     app.router.add_get("/health", health)
     app.router.add_get("/v1/audio/voices", voices)
     app.router.add_post("/v1/audio/speech", speech)
@@ -72,7 +77,7 @@ async def _closed_to_strangers(request: web.Request, handler: Handler) -> web.St
 
 async def health(request: web.Request) -> web.Response:
     """Answers as soon as requests are taken; `loaded` says which models are in memory."""
-    loaded = [*request.app[MOUTH].loaded, *request.app[EARS].loaded]
+    loaded = [*request.app[MOUTH].loaded, *request.app[EARS].loaded, *request.app[SENSEVOICE].loaded]
     return web.json_response({"status": "ok", "loaded": loaded, "voices": len(VOICES)})
 
 
@@ -97,7 +102,7 @@ async def speech(request: web.Request) -> web.StreamResponse:
 
 
 async def transcribe_upload(request: web.Request) -> web.StreamResponse:
-    return await transcribe(request, request.app[EARS])
+    return await transcribe(request, request.app[EARS], request.app[SENSEVOICE])
 
 
 async def _json(request: web.Request) -> Any:

@@ -1,21 +1,25 @@
 """The transcription call: an upload in, text with times out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from aiohttp import BodyPartReader, web
 
-from workers.speechd.ears import LANGUAGES, RATE, Ears, Heard, TooLong, Unreadable
+from workers.speechd.ears import LANGUAGES, RATE, Ears, Heard, Samples, TooLong, Unreadable
 from workers.speechd.problems import Refused, bad
-from workers.speechd.turnstile import LIVE, Turnstile
+from workers.speechd.sensevoice import LANGUAGES as SENSEVOICE_LANGUAGES
+from workers.speechd.sensevoice import NAME as SENSEVOICE
+from workers.speechd.sensevoice import NoModel, SenseVoice
+from workers.speechd.turnstile import BATCH, LIVE, Turnstile
 
 T = TypeVar("T")
 FORMATS = ("json", "verbose_json", "text")
 MAX_BYTES = 25 * 1024 * 1024
 MAX_FIELD_BYTES = 4096
 
+ALIASES = {"cmn": "zh", "jp": "ja", "kr": "ko", "cn": "zh"}
 LONG_SECONDS = 45  # more than anybody says in one go: a recording
 
 
@@ -26,8 +30,8 @@ class _Lane:
         self._thread = ThreadPoolExecutor(1, name)
         self._queue = Turnstile(most_waiting=16)
 
-    async def run(self, work: Callable[[], T]) -> T:
-        async with self._queue.turn(LIVE):
+    async def run(self, work: Callable[[], T], priority: int = LIVE) -> T:
+        async with self._queue.turn(priority):
             running = asyncio.get_running_loop().run_in_executor(self._thread, work)
             try:
                 return await asyncio.shield(running)
@@ -37,26 +41,52 @@ class _Lane:
 
 
 _decoding, _short, _long = _Lane("decoding"), _Lane("ears"), _Lane("long-ears")
+_sensing = _Lane("sensevoice")
 
 
-async def transcribe(request: web.Request, ears: Ears) -> web.StreamResponse:
+async def transcribe(request: web.Request, ears: Ears, sensevoice: SenseVoice) -> web.StreamResponse:
     upload, fields = await _read(request)
     wanted = fields.get("response_format", "json")
     if wanted not in FORMATS:
         raise bad("response_format_invalid", f"response_format is one of {', '.join(FORMATS)}.")
-    _check_language(fields.get("language", ""))
-    heard = await _hear(ears, upload)
-    text = " ".join(part.text for part in heard)
+    if fields.get("model", "").lower() == SENSEVOICE:
+        _check_language(fields.get("language", ""), SENSEVOICE_LANGUAGES)
+        heard, language = await _sensed(sensevoice, upload, ears)
+    else:
+        _check_language(fields.get("language", ""), LANGUAGES)
+        heard, language = await _hear(ears, upload), "en"
+    text = _joined(part.text for part in heard)
     if wanted == "text":
         return web.Response(text=text + "\n")
-    return web.json_response(_body(text, heard, verbose=wanted == "verbose_json"))
+    return web.json_response(_body(text, heard, language if wanted == "verbose_json" else None))
 
 
 async def _hear(ears: Ears, upload: bytes) -> list[Heard]:
+    samples = await _decoded(ears, upload)
+    lane = _long if len(samples) > LONG_SECONDS * RATE else _short
+    return await lane.run(lambda: ears.hear(samples))
+
+
+async def _sensed(sensevoice: SenseVoice, upload: bytes, ears: Ears) -> tuple[list[Heard], str]:
+    """A part at a time: who speaks now goes before the rest of a recording."""
+    samples = await _decoded(ears, upload)
+    priority = BATCH if len(samples) > LONG_SECONDS * RATE else LIVE
     try:
-        samples = await _decoding.run(lambda: ears.decode(upload))
-        lane = _long if len(samples) > LONG_SECONDS * RATE else _short
-        return await lane.run(lambda: ears.hear(samples))
+        parts = await _sensing.run(lambda: sensevoice.parts(samples), priority)
+    except NoModel as exc:
+        raise Refused(404, "model_not_found", str(exc), param="model") from exc
+    heard: list[Heard] = []
+    languages: list[str] = []
+    for part in parts:
+        take = await _sensing.run(lambda part=part: sensevoice.hear(samples, part), priority)  # type: ignore[misc]
+        heard += take.heard
+        languages += [take.language] if take.language else []
+    return heard, max(languages, key=languages.count) if languages else ""
+
+
+async def _decoded(ears: Ears, upload: bytes) -> Samples:
+    try:
+        return await _decoding.run(lambda: ears.decode(upload))
     except Unreadable as exc:
         raise bad("audio_unreadable", "The file holds no sound that can be decoded.", "file") from exc
     except TooLong as exc:
@@ -92,18 +122,36 @@ async def _limited(part: BodyPartReader, limit: int) -> bytes:
     return bytes(data)
 
 
-def _check_language(language: str) -> None:
-    """The model knows English alone; it would write English nonsense for anything else."""
-    if language and language.lower().replace("_", "-").split("-")[0] not in LANGUAGES:
-        raise bad("language_unsupported", "The local recogniser understands English only.", "language")
+def _check_language(language: str, known: Collection[str]) -> None:
+    """A model writes nonsense for languages that it does not know."""
+    bare = language.lower().replace("_", "-").split("-")[0]
+    if bare and bare != "auto" and ALIASES.get(bare, bare) not in known:
+        raise bad(
+            "language_unsupported", f"This recogniser understands: {', '.join(sorted(known))}.", "language"
+        )
 
 
-def _body(text: str, heard: list[Heard], *, verbose: bool) -> dict[str, Any]:
+def _joined(texts: Iterable[str]) -> str:
+    """Sentences as one text, without spaces where Chinese or Japanese meets its like."""
+    whole = ""
+    for text in texts:
+        meets = whole and text and not (_wide(whole[-1]) and _wide(text[0]))
+        whole += f" {text}" if meets else text
+    return whole
+
+
+def _wide(character: str) -> bool:
+    return "\u2e80" <= character <= "\u9fff" or "\uff00" <= character <= "\uffef"
+
+
+def _body(text: str, heard: list[Heard], language: str | None) -> dict[str, Any]:
+    """`language` where the answer is to be verbose."""
     segments = [
         {"id": index, "start": round(part.start, 3), "end": round(part.end, 3), "text": part.text}
         for index, part in enumerate(heard)
     ]
     body: dict[str, Any] = {"text": text, "segments": segments}
-    if verbose:
-        body |= {"task": "transcribe", "language": "en", "duration": heard[-1].end if heard else 0.0}
+    if language is not None:
+        duration = heard[-1].end if heard else 0.0
+        body |= {"task": "transcribe", "language": language, "duration": duration}
     return body
