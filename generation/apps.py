@@ -5,6 +5,7 @@ from pathlib import Path
 from django.apps import AppConfig
 from django.conf import settings
 
+from project.health import metrics
 from workers.adapters import catalogue
 
 
@@ -13,4 +14,7 @@ class GenerationConfig(AppConfig):
     verbose_name = "Avatars and clips"
 
     def ready(self) -> None:
+        from generation.providers import publishing  # noqa: PLC0415 - models are loaded only now
+
+        metrics.SOURCES.append(publishing.samples)
         catalogue.use(Path(settings.PROVIDERS_DIR) if settings.PROVIDERS_DIR else None)

@@ -2,6 +2,16 @@
 
 from generation.avatars.models import Avatar
 from generation.clips.models import Clip, ClipFragment, ClipUtterance
+from generation.providers.models import ClonedVoice, VoiceConsent, VoiceListing
 from generation.uploads.models import Upload
 
-__all__ = ["Avatar", "Clip", "ClipFragment", "ClipUtterance", "Upload"]
+__all__ = [
+    "Avatar",
+    "Clip",
+    "ClipFragment",
+    "ClipUtterance",
+    "ClonedVoice",
+    "Upload",
+    "VoiceConsent",
+    "VoiceListing",
+]

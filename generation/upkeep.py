@@ -10,6 +10,7 @@ from generation.avatars import services as avatars
 from generation.avatars.models import Avatar
 from generation.clips import states
 from generation.clips.models import Clip
+from generation.providers.models import ClonedVoice
 from generation.uploads.models import Upload
 from project.api import idempotency
 from project.webhooks import services as webhooks
@@ -21,7 +22,12 @@ ORPHAN_AGE = timedelta(days=1)
 # A clip's row says `410 Gone` for a while after its files went.
 ROWS_KEPT = timedelta(days=30)
 
-TABLES: dict[str, type[Model]] = {keys.CLIPS: Clip, keys.UPLOADS: Upload, keys.AVATARS: Avatar}
+TABLES: dict[str, type[Model]] = {
+    keys.CLIPS: Clip,
+    keys.UPLOADS: Upload,
+    keys.AVATARS: Avatar,
+    keys.CLONES: ClonedVoice,
+}
 
 _log = logging.getLogger(__name__)
 

@@ -29,8 +29,9 @@ def link(voice: Voice) -> str:
 
 def sample_key(voice: Voice) -> str:
     """Name the sample by everything that makes it sound as it does."""
-    facts = f"{voice.provider}|{voice.provider_voice}|{voice.gain_db}|{voice.sample_text}"
-    return f"{FOLDER}{voice.id}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.m4a"
+    made = f"{voice.id}|{voice.provider}|{voice.provider_voice}|{voice.model}"
+    facts = f"{made}|{voice.gain_db}|{voice.sample_text}"
+    return f"{FOLDER}{hashlib.sha256(facts.encode()).hexdigest()[:40]}.m4a"
 
 
 def _keep(key: str, pcm: bytes) -> None:

@@ -60,6 +60,21 @@ app.conf.update(
             "schedule": 600.0,
             "options": {"queue": "maintenance", "expires": 600},
         },
+        "copy-voices": {
+            "task": "workers.tasks.voices.reconcile",
+            "schedule": 20.0,
+            "options": {"queue": "maintenance", "expires": 20},
+        },
+        "list-voices": {
+            "task": "workers.tasks.voices.list_voices",
+            "schedule": 900.0,
+            "options": {"queue": "maintenance", "expires": 900},
+        },
+        "probe-providers": {
+            "task": "workers.tasks.voices.probe",
+            "schedule": 60.0,
+            "options": {"queue": "maintenance", "expires": 60},
+        },
         "collect-orphans": {
             "task": "workers.tasks.maintenance.collect_orphans",
             "schedule": 6 * 3600.0,

@@ -242,6 +242,12 @@ MAX_AUDIO_BYTES = env_int("MAX_AUDIO_BYTES", 100 * 1024 * 1024, minimum=1)
 MAX_IMAGE_BYTES = env_int("MAX_IMAGE_BYTES", 20 * 1024 * 1024, minimum=1)
 MAX_VIDEO_BYTES = env_int("MAX_VIDEO_BYTES", 200 * 1024 * 1024, minimum=1)
 MAX_JSON_BYTES = env_int("MAX_JSON_BYTES", 2 * 1024 * 1024, minimum=1)
+MAX_DOCUMENT_BYTES = env_int("MAX_DOCUMENT_BYTES", 20 * 1024 * 1024, minimum=1)
+MAX_DOCUMENT_PAGES = env_int("MAX_DOCUMENT_PAGES", 2_000, minimum=1)
+# Of one persona; and bytes of all documents of one account.
+PERSONA_MAX_DOCUMENTS = env_int("PERSONA_MAX_DOCUMENTS", 200, minimum=1)
+PERSONA_MAX_PASSAGES = env_int("PERSONA_MAX_PASSAGES", 20_000, minimum=1)
+ACCOUNT_MAX_DOCUMENT_BYTES = env_int("ACCOUNT_MAX_DOCUMENT_BYTES", 1024 * 1024 * 1024, minimum=1)
 CLIP_RETENTION_DAYS = env_int("CLIP_RETENTION_DAYS", 30, minimum=1)
 UPLOAD_RETENTION_DAYS = env_int("UPLOAD_RETENTION_DAYS", 7, minimum=1)
 WEBHOOK_RETENTION_DAYS = env_int("WEBHOOK_RETENTION_DAYS", 30, minimum=1)
@@ -251,6 +257,7 @@ DEFAULT_ALLOWANCE = {
     "video_seconds_a_day": env_int("ALLOWANCE_VIDEO_SECONDS_A_DAY", 36_000),
     "concurrent_sessions": env_int("ALLOWANCE_CONCURRENT_SESSIONS", 4),
     "session_minutes_a_day": env_int("ALLOWANCE_SESSION_MINUTES_A_DAY", 600),
+    "cloned_voices": env_int("ALLOWANCE_CLONED_VOICES", 10),
     "requests_a_minute": env_int("ALLOWANCE_REQUESTS_A_MINUTE", 600),
 }
 # Called (by this name: it lives above the webhooks) when deliveries were queued.
@@ -338,6 +345,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "AvatarStatus": "generation.avatars.models.AvatarStatus",
         "ClipStatus": "generation.clips.models.ClipStatus",
+        "DocumentStatus": "sessions.knowledge.models.DocumentStatus",
         "DeliveryStatus": "project.webhooks.models.DeliveryStatus",
         "RecordingStatus": "sessions.models.RecordingStatus",
         "SessionStatus": "sessions.models.SessionStatus",

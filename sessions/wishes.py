@@ -107,14 +107,15 @@ def _voice(owner: User, wish: Wish, avatar: Avatar, persona: Persona | None) -> 
     if wish.voice:
         return _known_voice(owner, wish.voice, "voice")
     if persona is not None and persona.voice:
-        return _known_voice(owner, persona.voice, "persona")
-    own = _known_voice(owner, avatar.default_voice, "avatar") if avatar.default_voice else voices.default()
+        return _known_voice(None, persona.voice, "persona")
+    own = _known_voice(None, avatar.default_voice, "avatar") if avatar.default_voice else voices.default()
     if persona is None or _speaks(own, persona.language):
         return own
     return next((v for v in voices.available() if _speaks(v, persona.language)), own)
 
 
-def _known_voice(owner: User, name: str, blame: str) -> Voice:
+def _known_voice(owner: User | None, name: str, blame: str) -> Voice:
+    """A voice; a persona's and an avatar's were allowed when they got it."""
     try:
         return voices.get(name, owner)
     except InvalidInput as error:

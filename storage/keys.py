@@ -20,8 +20,10 @@ CLIPS = "clips/"
 UPLOADS = "uploads/"
 AVATARS = "avatars/"
 SESSIONS = "sessions/"
+DOCUMENTS = "documents/"
+CLONES = "clones/"
 # Prefixes whose objects belong to a row; an object without its row is an orphan.
-OWNED = (CLIPS, UPLOADS, AVATARS, SESSIONS)
+OWNED = (CLIPS, UPLOADS, AVATARS, SESSIONS, CLONES)
 
 AVATAR_FILES = ("bundle.bin", "idle.mp4", "idle_low.mp4", "preview.jpg", "portrait.png")
 RESULT_FILES = ("video.mp4", "poster.jpg", "captions.srt", "captions.vtt")
@@ -215,6 +217,42 @@ def recording(session_id: str, name: str) -> str:
     'sessions/ses_1/recording/video.mp4'
     """
     return f"{session(session_id)}recording/{_safe(name)}"
+
+
+def clone(voice_id: str) -> str:
+    """Prefix of everything of a copied voice.
+
+    >>> clone("vcl_1")
+    'clones/vcl_1/'
+    """
+    return f"{CLONES}{_safe(voice_id)}/"
+
+
+def clone_sound(voice_id: str) -> str:
+    """The recording that a voice is copied from: 24 kHz mono WAV.
+
+    >>> clone_sound("vcl_1")
+    'clones/vcl_1/sound.wav'
+    """
+    return f"{clone(voice_id)}sound.wav"
+
+
+def document(document_id: str) -> str:
+    """Prefix of everything of a persona's document.
+
+    >>> document("doc_1")
+    'documents/doc_1/'
+    """
+    return f"{DOCUMENTS}{_safe(document_id)}/"
+
+
+def document_original(document_id: str) -> str:
+    """The bytes as they came.
+
+    >>> document_original("doc_1")
+    'documents/doc_1/original'
+    """
+    return f"{document(document_id)}original"
 
 
 def owner(key: str) -> tuple[str, str]:

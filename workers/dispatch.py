@@ -25,7 +25,19 @@ DELIVER_DUE = "workers.tasks.webhooks.deliver_due"
 DELIVER = "workers.tasks.webhooks.deliver"
 RENDER_LIVE = "workers.tasks.live.render"
 RECORDING = "workers.tasks.recordings.assemble"
-TASKS = (SPEAK, RENDER_FRAGMENT, ASSEMBLE, PREPARE_AVATAR, DELIVER_DUE, DELIVER, RENDER_LIVE, RECORDING)
+DOCUMENT = "workers.tasks.documents.prepare"
+CLONE_VOICE = "workers.tasks.voices.clone"
+TASKS = (
+    SPEAK,
+    RENDER_FRAGMENT,
+    ASSEMBLE,
+    PREPARE_AVATAR,
+    DELIVER_DUE,
+    DELIVER,
+    RENDER_LIVE,
+    RECORDING,
+    CLONE_VOICE,
+)
 
 SPEECH_QUEUE = "speech"
 MEDIA_QUEUE = "media"
@@ -61,9 +73,19 @@ def recording(recording_id: str) -> None:
     _after_commit(RECORDING, MEDIA_QUEUE, recording_id)
 
 
+def document(document_id: str) -> None:
+    """Read a persona's document."""
+    _after_commit(DOCUMENT, MEDIA_QUEUE, document_id)
+
+
 def prepare_avatar(avatar_id: str) -> None:
     """Make an avatar ready."""
     _after_commit(PREPARE_AVATAR, PREPARE_QUEUE, avatar_id)
+
+
+def clone_voice(voice_id: str) -> None:
+    """Copy a voice at its provider, or remove the copy."""
+    _after_commit(CLONE_VOICE, MEDIA_QUEUE, voice_id)
 
 
 def webhooks_due() -> None:

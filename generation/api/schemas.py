@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from generation.clips import wishes
 from generation.clips.models import ClipStage, ClipStatus
+from generation.providers.clones import GENDERS, SHOWN
 
 
 class BackgroundField(serializers.JSONField):
@@ -155,7 +156,48 @@ class VoiceOut(serializers.Serializer[Any]):
     name = serializers.CharField()
     language = serializers.CharField()
     gender = serializers.CharField()
-    preview_url = serializers.URLField()
+    preview_url = serializers.URLField(allow_null=True)
+    cloned = serializers.BooleanField(help_text="A copy of your own")
+
+
+class VoiceWish(serializers.Serializer[Any]):
+    """A voice to be copied from a recording."""
+
+    name = serializers.CharField(max_length=80)
+    provider = serializers.CharField(max_length=60, help_text="One that copies voices")
+    language = serializers.RegexField(
+        r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=20, help_text="Such as en or ja-JP"
+    )
+    gender = serializers.ChoiceField(choices=GENDERS, required=False, default="neutral")
+    file = serializers.FileField(help_text="5 to 120 seconds of one person speaking")
+    consent = serializers.BooleanField(help_text="You agree to the words of `GET voices/consent`")
+    consent_version = serializers.CharField(max_length=20, help_text="As `GET voices/consent` tells it")
+    speaker = serializers.CharField(max_length=200, help_text="Full name of whose voice it is")
+
+
+class VoiceConsentOut(serializers.Serializer[Any]):
+    version = serializers.CharField()
+    text = serializers.CharField()
+    min_seconds = serializers.IntegerField()
+    max_seconds = serializers.IntegerField()
+    providers = serializers.ListField(
+        child=serializers.DictField(), help_text="Those that copy voices here: `{id, name}`"
+    )
+
+
+class GivenConsent(serializers.Serializer[Any]):
+    speaker = serializers.CharField()
+    version = serializers.CharField()
+    given_at = serializers.DateTimeField()
+
+
+class ClonedVoiceOut(VoiceOut):
+    status = serializers.ChoiceField(choices=SHOWN)
+    failure = ClipFailure(allow_null=True)
+    duration_ms = serializers.IntegerField(help_text="Of the recording")
+    created_at = serializers.DateTimeField()
+    ready_at = serializers.DateTimeField(allow_null=True)
+    consent = GivenConsent()
 
 
 class Slots(serializers.Serializer[Any]):

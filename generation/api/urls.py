@@ -13,9 +13,10 @@ from generation.api.clips import (
 from generation.api.events import clip_events
 from generation.api.models import ModelsView
 from generation.api.preview import MasterView, PlaylistView, SegmentView
+from generation.api.providers import ProvidersView
 from generation.api.transcriptions import TranscriptionsView
 from generation.api.uploads import UploadsView
-from generation.api.voices import VoicePreviewView, VoicesView
+from generation.api.voices import VoiceConsentView, VoicePreviewView, VoicesView, VoiceView
 
 PREVIEW = r"^clips/(?P<clip_id>[^/]+)/preview"
 KIND = r"(?P<kind>video|audio)"
@@ -23,8 +24,12 @@ KIND = r"(?P<kind>video|audio)"
 urlpatterns = [
     path("", include("generation.avatars.urls")),
     path("models", ModelsView.as_view()),
+    path("providers", ProvidersView.as_view()),
     path("voices", VoicesView.as_view()),
-    path("voices/<str:voice_id>/preview", VoicePreviewView.as_view(), name="voice-preview"),
+    path("voices/consent", VoiceConsentView.as_view()),
+    # Ids of providers' voices may hold anything.
+    path("voices/<path:voice_id>/preview", VoicePreviewView.as_view(), name="voice-preview"),
+    path("voices/<path:voice_id>", VoiceView.as_view(), name="voice"),
     path("uploads", UploadsView.as_view()),
     path("transcriptions", TranscriptionsView.as_view()),
     path("clips", ClipsView.as_view(), name="clips"),

@@ -28,4 +28,5 @@ def say(line: Sentence, voice: Voice, speed: float, wanted: Sequence[str] = ()) 
 
 def sample(voice: Voice) -> bytes:
     """Say the voice's own sample sentences: 48 kHz mono s16le. Raises `AdapterError`."""
-    return b"".join(say(line, voice, 1.0).pcm for line in lines(voice.sample_text, voice))
+    own = voices.synthesizer(voice, alone=True)  # of another voice it would be no sample
+    return b"".join(speak_sentence(own, line, voice).pcm for line in lines(voice.sample_text, voice))

@@ -131,7 +131,8 @@ def _script(owner: User, wish: Wish, avatar: Avatar) -> tuple[str, None, int]:
         raise _bad(wish, "script", "script_too_long", detail)
     name, pointer = (wish.voice, "voice") if wish.voice else (avatar.default_voice, "avatar")
     try:
-        voice = voices.get(name, owner) if name else voices.default()
+        # An avatar's own was allowed when it got it.
+        voice = voices.get(name, owner if wish.voice else None) if name else voices.default()
     except InvalidInput as error:
         raise _bad(wish, pointer, error.code, str(error)) from error
     estimated_ms = narration.estimate_ms(wish.script, voice, _speed(wish))

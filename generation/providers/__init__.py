@@ -1,6 +1,15 @@
 """The providers of this installation: their accounts, and who serves in which order."""
 
 from generation.providers.accounts import Kind, configured, endpoint
-from generation.providers.chains import asked, language_model, recognizer, synthesizer
+from generation.providers.chains import asked, embedder, language_model, recognizer, synthesizer
 
-__all__ = ["Kind", "asked", "configured", "endpoint", "language_model", "recognizer", "synthesizer"]
+__all__ = [
+    "Kind",
+    "asked",
+    "configured",
+    "embedder",
+    "endpoint",
+    "language_model",
+    "recognizer",
+    "synthesizer",
+]

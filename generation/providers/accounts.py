@@ -60,10 +60,23 @@ def address(provider_id: str) -> Endpoint | None:
     if provider is None:
         return None
     base_url, api_key = _given(provider)
+    # A public service that wants no key is used only where somebody says so.
+    if not base_url and not provider.needs_key and not _named(provider_id):
+        return None
     base_url = (base_url or provider.base_url).rstrip("/")
     if not base_url or (provider.needs_key and not api_key):
         return None
     return Endpoint(base_url, api_key)
+
+
+def _named(provider_id: str) -> bool:
+    chains = (
+        settings.TTS_PROVIDERS,
+        settings.STT_PROVIDERS,
+        settings.LLM_PROVIDERS,
+        settings.EMBEDDING_PROVIDERS,
+    )
+    return any(provider_id in chain for chain in chains)
 
 
 def model(provider_id: str) -> str:

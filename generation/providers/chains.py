@@ -5,19 +5,22 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pkgutil import resolve_name
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 
-from generation.providers import accounts, listing
+from generation.providers import accounts, listing, publishing
 from generation.providers.accounts import SCRIPTED, Kind
 from project.errors import Unavailable
 from workers.adapters import registry
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.llm.base import LanguageModel
+from workers.adapters.llm.chain import FallbackModel
 from workers.adapters.stt.base import Recognizer
+from workers.adapters.stt.chain import FallbackRecognizer
 from workers.adapters.tts.base import Synthesizer
 from workers.speech import voices
+from workers.speech.chain import FallbackSynthesizer
 from workers.speech.voices import Voice
 
 WARM_SECONDS = 60.0  # servers keep a silent connection open for about that long
@@ -43,20 +46,23 @@ def asked(kind: Kind, *wishes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 # --- Speaking --------------------------------------------------------------------------------
 
 
-def synthesizer(voice: Voice, wanted: Collection[str] = ()) -> Synthesizer:
+def synthesizer(voice: Voice, wanted: Collection[str] = (), *, alone: bool = False) -> Synthesizer:
     """What speaks with a voice, and with others in its place while its provider is away.
 
-    Raises `Unavailable` where neither its provider nor one of the others is configured.
+    `alone` leaves nobody to take its place. Raises `Unavailable` where neither its provider nor one of
+    the others is configured.
     """
-    speakers = speaking(voice, wanted)
+    speakers = speaking(voice, wanted)[: 1 if alone else None]
+    if alone and speakers[:1] != [voice]:
+        speakers = []
     if not speakers:
         raise Unavailable(f"Nobody is configured to speak for {voice.id}.", code="provider_not_configured")
-    return _speaking(tuple((spoken, _address(spoken.provider)) for spoken in speakers))
+    return _speaking(voice, tuple((spoken, _address(spoken.provider)) for spoken in speakers))
 
 
 def speaking(voice: Voice, wanted: Collection[str] = ()) -> list[Voice]:
     """The voice itself, those its file names in its place, and the chain's of the same language."""
-    named = [found for voice_id in getattr(voice, "fallback", ()) if (found := _voice(voice_id)) is not None]
+    named = [found for voice_id in voice.fallback if (found := _voice(voice_id)) is not None]
     others = [found for name in chain("tts", wanted) if (found := _like(voice, name)) is not None]
     first = {spoken.id: spoken for spoken in (voice, *named) if accounts.is_configured(spoken.provider)}
     told = {spoken.provider for spoken in first.values()}
@@ -86,11 +92,12 @@ def _spoken(language: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _speaking(speakers: tuple[tuple[Voice, Endpoint], ...]) -> Synthesizer:
+def _speaking(asked: Voice, speakers: tuple[tuple[Voice, Endpoint], ...]) -> Synthesizer:
+    publishing.start()
     members = [
         (voice, voices.synthesizer_for(voice, {voice.provider: reached})) for voice, reached in speakers
     ]
-    return cast("Synthesizer", _linked("workers.speech.chain:FallbackSynthesizer", members))
+    return FallbackSynthesizer(members, asked=asked)
 
 
 # --- Hearing ---------------------------------------------------------------------------------
@@ -106,8 +113,9 @@ def recognizer(wanted: Collection[str] = ()) -> Recognizer:
 
 @lru_cache(maxsize=64)
 def _hearing(listeners: tuple[tuple[str, Endpoint], ...]) -> Recognizer:
+    publishing.start()
     members = [voices.recognizer_for(name, {name: reached}) for name, reached in listeners]
-    return cast("Recognizer", _linked("workers.adapters.stt.chain:FallbackRecognizer", members))
+    return FallbackRecognizer(members)
 
 
 # --- Answering -------------------------------------------------------------------------------
@@ -151,19 +159,37 @@ def _answering(
     minds: tuple[tuple[str, Endpoint, str], ...],
     seconds: float,
 ) -> _Ready:
+    publishing.start()
     members = [_mind(*mind, seconds=seconds) for mind in minds]
-    return _Ready(_linked("workers.adapters.llm.chain:FallbackModel", members))
+    return _Ready(FallbackModel(members))
 
 
 def _mind(name: str, reached: Endpoint, model: str, *, seconds: float) -> LanguageModel:
     if name == SCRIPTED:
         return registry.language_model(SCRIPTED, reached, {})
-    options: dict[str, Any] = {"provider": name, **accounts.known()[name].language_model}
+    defaults = {"provider": name, "first_token": seconds, "between_tokens": seconds}
+    options: dict[str, Any] = {**defaults, **accounts.known()[name].language_model}
     adapter = options.pop("adapter")
     if model:
         options["model"] = model
-    options |= {"first_token": seconds, "between_tokens": seconds}
     return registry.language_model(adapter, reached, options)
+
+
+# --- Vectors ---------------------------------------------------------------------------------
+
+
+def embedder(wanted: Collection[str] = ()) -> Any:
+    """What makes vectors of texts; None where nobody is configured to. One alone: vectors of two differ."""
+    name = next(iter(chain("embedding", wanted)), None)
+    reached = accounts.endpoint(name) if name is not None else None
+    return None if name is None or reached is None else _embedding(name, reached)
+
+
+@lru_cache(maxsize=16)
+def _embedding(name: str, reached: Endpoint) -> Any:
+    publishing.start()
+    options: dict[str, Any] = {"provider": name, **accounts.known()[name].embedding}
+    return resolve_name(registry.EMBEDDERS[options.pop("adapter")])(reached, options)
 
 
 def _address(provider_id: str) -> Endpoint:
@@ -171,11 +197,3 @@ def _address(provider_id: str) -> Endpoint:
     if reached is None:
         raise Unavailable(f"{provider_id} is not configured.", code="provider_not_configured")
     return reached
-
-
-def _linked(name: str, members: list[Any]) -> Any:
-    try:
-        return resolve_name(name)(members)
-    except ModuleNotFoundError:
-        first = members[0]
-        return first[1] if isinstance(first, tuple) else first

@@ -33,6 +33,7 @@ class Limits:
     concurrent_sessions: int
     session_minutes_a_day: int
     requests_a_minute: int
+    cloned_voices: int
 
 
 def allowance_of(owner: User) -> Limits:
@@ -99,6 +100,19 @@ def check_concurrent_sessions(owner: User, *, count: Callable[[], int]) -> None:
             limit=limit,
             used=used,
             retry_after=10,
+        )
+
+
+def check_cloned_voices(owner: User, *, count: Callable[[], int]) -> None:
+    """Raise LimitReached when one more copied voice would be too many."""
+    limit = _lock(owner).cloned_voices
+    used = count()
+    if used >= limit:
+        raise LimitReached(
+            f"{used} of at most {limit} copied voices are kept. Delete one first.",
+            code="cloned_voices_limit_reached",
+            limit=limit,
+            used=used,
         )
 
 

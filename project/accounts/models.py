@@ -139,6 +139,7 @@ class Allowance(models.Model):
     concurrent_sessions = models.PositiveIntegerField(null=True, blank=True)
     session_minutes_a_day = models.PositiveIntegerField(null=True, blank=True)
     requests_a_minute = models.PositiveIntegerField(null=True, blank=True)
+    cloned_voices = models.PositiveIntegerField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"Allowance of {self.owner_id}"

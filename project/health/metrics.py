@@ -17,8 +17,14 @@ SOURCES: list[Callable[[], list[Sample]]] = []
 
 def render() -> str:
     lines: list[str] = []
-    for name, kind, meaning, value in samples():
-        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}", f"{name} {value:.10g}"]
+    told = ""
+    # Those of one name stand together; what tells them apart is written in braces behind it.
+    for name, kind, meaning, value in sorted(samples(), key=lambda sample: sample[0].partition("{")[0]):
+        family = name.partition("{")[0]
+        if family != told:
+            lines += [f"# HELP {family} {meaning}", f"# TYPE {family} {kind}"]
+            told = family
+        lines.append(f"{name} {value:.10g}")
     return "\n".join(lines) + "\n"
 
 

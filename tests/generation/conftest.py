@@ -23,7 +23,7 @@ SCRIPT = "Good morning to all of you. This is the second sentence of it. And her
 @pytest.fixture
 def voice(monkeypatch: pytest.MonkeyPatch) -> ToneVoice:
     made = ToneVoice()
-    monkeypatch.setattr(voices, "synthesizer", lambda chosen, wanted=(): made)
+    monkeypatch.setattr(voices, "synthesizer", lambda chosen, wanted=(), alone=False: made)
     return made
 
 

@@ -57,6 +57,7 @@ class AllowanceOutput(serializers.Serializer[Any]):
     concurrent_sessions = serializers.IntegerField()
     session_minutes_a_day = serializers.IntegerField()
     requests_a_minute = serializers.IntegerField()
+    cloned_voices = serializers.IntegerField()
 
 
 class UsageOutput(serializers.Serializer[Any]):
