@@ -10,12 +10,14 @@ import yaml
 from django.conf import settings
 from django.db import transaction
 
+from sessions import abilities
 from sessions.models import Persona
 from sessions.personas import DEFAULT
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs" / "personas"
 TEXTS = ("name", "description", "language", "system_prompt", "greeting", "knowledge", "apology", "voice")
-NUMBERS = ("max_tokens", "max_history_turns")
+NUMBERS = ("max_tokens", "max_answer_seconds", "max_history_turns")
+LISTS = {"tools": abilities.tools, "topics": abilities.topics}
 
 
 def read(folder: Path = FOLDER) -> list[dict[str, Any]]:
@@ -50,8 +52,9 @@ def _load(columns: dict[str, Any]) -> str:
 
 def _columns(path: Path) -> dict[str, Any]:
     told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(told, dict) or not {"slug", "name"} <= set(told) <= {"slug", *TEXTS, *NUMBERS}:
+    if not isinstance(told, dict) or not {"slug", "name"} <= set(told) <= {"slug", *TEXTS, *NUMBERS, *LISTS}:
         raise ValueError(f"{path.name} is no persona: slug and name are needed, and nothing unknown")
     texts = {name: str(told.get(name) or "").strip() for name in TEXTS}
     numbers = {name: int(told[name]) for name in NUMBERS if told.get(name) is not None}
-    return {"slug": str(told["slug"]), **texts, **numbers}
+    lists = {name: check(told.get(name) or []) for name, check in LISTS.items()}
+    return {"slug": str(told["slug"]), **texts, **numbers, **lists}

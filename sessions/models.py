@@ -109,7 +109,8 @@ class Session(models.Model):
         Persona, on_delete=models.SET_NULL, null=True, blank=True, related_name="sessions"
     )
     # The persona as it was: {name, language, system_prompt, greeting, knowledge, apology, max_tokens,
-    # max_history_turns, providers, tools, topics}. A change of the persona does not reach into it.
+    # max_answer_seconds, max_history_turns, providers, tools, topics}. A change of the persona does not
+    # reach into it.
     persona_snapshot = models.JSONField(default=dict)
     # As of a persona, before its: {"tts": [...], "stt": [...], "llm": [...]}
     providers = models.JSONField(default=dict)

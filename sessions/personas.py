@@ -141,6 +141,7 @@ def snapshot(persona: Persona | None) -> dict[str, Any]:
         "knowledge": kept.knowledge,
         "apology": kept.apology,
         "max_tokens": kept.max_tokens,
+        "max_answer_seconds": kept.max_answer_seconds,
         "max_history_turns": kept.max_history_turns,
         "providers": kept.providers,
         "tools": kept.tools,

@@ -117,6 +117,8 @@ def turn(row: Turn) -> dict[str, Any]:
         "utterances": row.utterances,
     }
 
+        "sources": row.sources,
+        "tools": row.metrics.get("tools", []),
 
 def recording_brief(row: Session) -> dict[str, Any] | None:
     found: Recording | None = getattr(row, "recording", None)
@@ -164,7 +166,10 @@ def persona(row: Persona) -> dict[str, Any]:
         "max_history_turns": row.max_history_turns,
         "providers": row.providers,
         "shared": row.owner_id is None,
+        "max_answer_seconds": row.max_answer_seconds,
         "created_at": moment(row.created_at),
+        "tools": row.tools,
+        "topics": row.topics,
         "updated_at": moment(row.updated_at),
     }
 

@@ -7,11 +7,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from project.accounts.models import User
 from project.accounts.permissions import caller
-from project.api.idempotency import idempotent
+from project.api.idempotency import once, replay
 from project.api.pagination import NewestFirst
 from project.errors import InvalidInput
-from sessions import personas, presenter
+from sessions import abilities, personas, presenter
 from sessions.api import schemas
 from sessions.models import Persona
 
@@ -30,6 +31,23 @@ _EXAMPLE = OpenApiExample(
         "greeting": "Welcome! Which bicycle are you looking for?",
         "knowledge": "The shop is open from nine to six, Monday to Saturday.\n\nA service costs 60 euros.",
     },
+        "max_answer_seconds": 30,
+        "tools": [
+            {"type": "end_call"},
+            {"type": "handover", "say": "I will fetch a mechanic."},
+            {
+                "type": "webhook",
+                "name": "order_status",
+                "description": "Where an order is. Ask for its number first.",
+                "url": "https://shop.example.com/tools/order-status",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"number": {"type": "string"}},
+                    "required": ["number"],
+                },
+            },
+        ],
+        "topics": [{"name": "prices of others", "phrases": ["cheaper elsewhere"], "action": "refuse"}],
     request_only=True,
 )
 _NOT_YOURS = OpenApiResponse(description="`persona_shared`: only staff change what everybody uses")
@@ -61,13 +79,11 @@ class PersonasView(APIView):
         examples=[_EXAMPLE],
         tags=["personas"],
     )
-    @idempotent
     def post(self, request: Request) -> Response:
         form = schemas.PersonaIn(data=request.data)
         form.is_valid(raise_exception=True)
-        persona = personas.persona_create(caller(request), **_fields(form))
-        headers = {"Location": f"/api/v1/personas/{persona.pk}"}
-        return Response(presenter.persona(persona), status=201, headers=headers)
+        fields = _fields(form)
+        return once(request, lambda: _created(caller(request), fields))
 
 
 class PersonaView(APIView):
@@ -116,7 +132,14 @@ def _own(request: Request, persona_id: str) -> Persona:
 
 
 def _fields(form: schemas.PersonaIn) -> dict[str, Any]:
-    told = dict(form.validated_data)
+    """What was told, checked as far as that may take time."""
+    told = abilities.checked(form.validated_data)
     if "voice" in told:
         told["voice"] = told["voice"] or ""
     return told
+def _created(owner: User, fields: dict[str, Any]) -> Response:
+    persona = personas.persona_create(owner, **fields)
+    headers = {"Location": f"/api/v1/personas/{persona.pk}"}
+    return Response(presenter.persona(persona), status=201, headers=headers)
+
+

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from sessions import abilities
+from sessions.knowledge.models import DocumentKind, DocumentStatus
 from sessions.models import EndReason, Phase, RecordingStatus, SessionStatus, Speaker, TurnSource, TurnStatus
 
 MAX_SPEECH = 5_000
@@ -137,6 +140,19 @@ class Interrupted(serializers.Serializer[Any]):
     heard_text = serializers.CharField(allow_blank=True)
 
 
+class SourceOut(serializers.Serializer[Any]):
+    document = serializers.CharField()
+    name = serializers.CharField()
+    page = serializers.IntegerField(allow_null=True, help_text="Of a PDF, from 1")
+    passage = serializers.IntegerField(help_text="Its place in the document, from 0")
+
+
+class ToolUsed(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    outcome = serializers.ChoiceField(choices=["done", "failed", "refused"])
+    ms = serializers.IntegerField()
+
+
 class TurnOut(serializers.Serializer[Any]):
     turn = serializers.IntegerField()
     who = serializers.ChoiceField(choices=Speaker.choices)
@@ -148,6 +164,8 @@ class TurnOut(serializers.Serializer[Any]):
     end_ms = serializers.IntegerField(allow_null=True)
     interrupted = serializers.BooleanField()
     utterances = serializers.ListField(child=serializers.DictField())
+    tools = ToolUsed(many=True, help_text="What the model did besides talking")
+    sources = SourceOut(many=True, help_text="What an answer of the avatar was given to draw on")
 
 
 class TranscriptOut(serializers.Serializer[Any]):
@@ -160,6 +178,77 @@ class TranscriptOut(serializers.Serializer[Any]):
 class RecordingPage(serializers.Serializer[Any]):
     results = RecordingOut(many=True)
     next = serializers.URLField(allow_null=True)
+
+
+@extend_schema_field(
+    {
+        "type": "array",
+        "maxItems": abilities.MAX_TOOLS,
+        "items": {
+            "oneOf": [
+                {
+                    "type": "object",
+                    "title": "End the call",
+                    "required": ["type"],
+                    "properties": {
+                        "type": {"const": "end_call"},
+                        "say": {"type": "string", "description": "Said where the model says no goodbye"},
+                    },
+                },
+                {
+                    "type": "object",
+                    "title": "Ask for a human",
+                    "description": "Tells the event session.handover to webhook endpoints and the page",
+                    "required": ["type"],
+                    "properties": {
+                        "type": {"const": "handover"},
+                        "say": {"type": "string"},
+                        "end": {"type": "boolean", "description": "End the session when that was heard"},
+                    },
+                },
+                {
+                    "type": "object",
+                    "title": "Ask a server of yours",
+                    "required": ["type", "name", "description", "url"],
+                    "properties": {
+                        "type": {"const": "webhook"},
+                        "name": {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]{0,47}$"},
+                        "description": {"type": "string", "maxLength": 1000},
+                        "url": {"type": "string", "format": "uri", "description": "Public, not redirected"},
+                        "parameters": {"type": "object", "description": "JSON schema of an object"},
+                        "filler": {"type": "string", "description": "Said when it takes long"},
+                    },
+                },
+            ]
+        },
+    }
+)
+class Tools(serializers.JSONField):
+    """What the model may do besides talking; `sessions.abilities` checks it."""
+
+
+@extend_schema_field(
+    {
+        "type": "array",
+        "maxItems": abilities.MAX_TOPICS,
+        "items": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": {"type": "string", "maxLength": 80, "description": "Told to the model"},
+                "phrases": {
+                    "type": "array",
+                    "items": {"type": "string", "maxLength": 80},
+                    "maxItems": abilities.MAX_PHRASES,
+                },
+                "answer": {"type": "string", "description": "Said instead"},
+                "action": {"type": "string", "enum": ["refuse", "end"]},
+            },
+        },
+    }
+)
+class Topics(serializers.JSONField):
+    """What the persona does not talk about."""
 
 
 class PersonaIn(serializers.Serializer[Any]):
@@ -178,7 +267,12 @@ class PersonaIn(serializers.Serializer[Any]):
     voice = serializers.CharField(max_length=120, required=False, allow_blank=True, allow_null=True)
     max_tokens = serializers.IntegerField(min_value=16, max_value=4_000, required=False, allow_null=True)
     max_history_turns = serializers.IntegerField(min_value=0, max_value=200, required=False)
+    max_answer_seconds = serializers.IntegerField(
+        min_value=5, max_value=600, required=False, allow_null=True, help_text="Ends at the next sentence"
+    )
     providers = Providers(required=False)
+    tools = Tools(required=False)
+    topics = Topics(required=False)
 
 
 class PersonaOut(serializers.Serializer[Any]):
@@ -194,7 +288,10 @@ class PersonaOut(serializers.Serializer[Any]):
     voice = serializers.CharField(allow_null=True)
     max_tokens = serializers.IntegerField(allow_null=True)
     max_history_turns = serializers.IntegerField()
+    max_answer_seconds = serializers.IntegerField(allow_null=True)
     providers = Providers()
+    tools = Tools()
+    topics = Topics()
     shared = serializers.BooleanField(help_text="In the shared catalogue, not somebody's own")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()

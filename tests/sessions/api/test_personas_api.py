@@ -113,3 +113,49 @@ def test_a_repeated_request_makes_one(client) -> None:
     for _ in range(2):
         assert client.post(PATH, {"name": "Once"}, format="json", headers=headers).status_code == 201
     assert Persona.objects.filter(name="Once").count() == 1
+
+
+TOOLS = [
+    {"type": "end_call", "say": "Bye!"},
+    {
+        "type": "webhook",
+        "name": "order",
+        "description": "Where an order is",
+        "url": "https://93.184.216.34/order",
+        "parameters": {"type": "object", "properties": {}},
+        "filler": "",
+    },
+]
+TOPICS = [{"name": "Money", "phrases": ["invest in"], "answer": "No.", "action": "refuse"}]
+
+
+def test_tools_topics_and_the_length_of_answers_are_kept(make, client) -> None:
+    made = make(tools=TOOLS, topics=TOPICS, max_answer_seconds=30).json()
+    assert (made["tools"], made["topics"], made["max_answer_seconds"]) == (TOOLS, TOPICS, 30)
+    persona = Persona.objects.get(pk=made["id"])
+    kept = personas.snapshot(persona)
+    assert (kept["tools"], kept["topics"], kept["max_answer_seconds"]) == (TOOLS, TOPICS, 30)
+    changed = client.patch(f"{PATH}/{made['id']}", {"tools": [], "topics": []}, format="json").json()
+    assert (changed["tools"], changed["topics"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "pointer"),
+    [
+        ({"tools": [{"type": "reboot"}]}, "tool_unknown", "/tools/0/type"),
+        ({"tools": [TOOLS[1] | {"url": "http://10.0.0.1/"}]}, "address_not_allowed", "/tools/0/url"),
+        ({"topics": [{"name": "Money", "phrases": [""]}]}, "invalid_phrase", "/topics/0/phrases/0"),
+        ({"max_answer_seconds": 1}, "min_value", "/max_answer_seconds"),
+    ],
+)
+def test_wrong_tools_and_topics_are_pointed_at(make, client, fields, code, pointer) -> None:
+    where = f"{PATH}/{make().json()['id']}"
+    for answer in (make(**fields), client.patch(where, fields, format="json")):
+        assert answer.status_code == 400
+        assert (answer.json()["errors"][0]["code"], answer.json()["errors"][0]["pointer"]) == (code, pointer)
+
+
+def test_nobody_else_changes_ones_tools(make, client, stranger) -> None:
+    where = f"{PATH}/{make(tools=TOOLS).json()['id']}"
+    assert stranger.patch(where, {"tools": []}, format="json").status_code == 404
+    assert client.get(where).json()["tools"] == TOOLS

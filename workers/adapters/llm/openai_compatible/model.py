@@ -30,7 +30,7 @@ MAX_CONNECTIONS = 64
 CHARACTERS_PER_TOKEN = 16
 LAST_SECONDS = 0.3
 _NEW_LIMIT_FIELD = "max_completion_tokens"
-_COUNTING = ("", "stream_options", "stream_options.include_usage")
+_EXTRAS = frozenset({"tools", "stream_options"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class OpenAICompatible:
         self.provider = dialect.provider
         self._dialect = dialect
         self._limit_field = dialect.limit_field
-        self._counts, self._counted = dialect.usage, False
+        self._counts, self._tools = dialect.usage, dialect.tools
+        self._proven: set[str] = set()  # what the server took already
         self._pool = _pool(endpoint, dialect)
         self._sdk = _sdk(endpoint, self._pool)
 
@@ -87,18 +88,23 @@ class OpenAICompatible:
         """Text as it is written. Asked again while nothing was delivered."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._dialect.first_token
+        known = (self._counts, self._tools)
         for attempt in range(1, ATTEMPTS + 1):
             delivered = False
-            answer = self._answer(self._body(messages, knowledge, tools), max_tokens, deadline)
+            body = self._body(messages, knowledge, tools)
+            answer = self._answer(body, max_tokens, deadline)
             try:
                 async for piece in answer:
                     delivered = True
                     yield piece
                 return
             except AdapterError as exc:
-                if not self._learned(exc):
-                    pause = _pause_or_raise(exc, attempt, deadline - loop.time(), delivered=delivered)
-                    await asyncio.sleep(pause)
+                if attempt < ATTEMPTS and self._learned(exc, body):
+                    continue
+                if exc.code == "provider_rejected":  # so it was not for what was left out
+                    self._counts, self._tools = known
+                pause = _pause_or_raise(exc, attempt, deadline - loop.time(), delivered=delivered)
+                await asyncio.sleep(pause)
             finally:
                 await answer.aclose()
 
@@ -154,7 +160,7 @@ class OpenAICompatible:
         finally:
             if stream is not None:
                 await stream.close()
-        self._counted = self._counted or reader.usage is not None
+        self._proven |= _EXTRAS & set(body)
         for call in reader.calls():
             yield call
         yield reader.usage or Usage(self.provider, self._dialect.model, 0, 0)
@@ -187,23 +193,25 @@ class OpenAICompatible:
         body: dict[str, Any] = {"model": dialect.model, "messages": told}
         if self._counts:
             body["stream_options"] = {"include_usage": True}
-        if tools and dialect.tools:
+        if tools and self._tools:
             body["tools"] = functions(tools)
         return body
 
-    def _learned(self, exc: AdapterError) -> bool:
-        """What a server refuses it is not asked again: one refusal is enough to know.
+    def _learned(self, exc: AdapterError, body: Mapping[str, Any]) -> bool:
+        """What a server refuses it is not asked again.
 
-        Newer models take the limit under another name; older servers do not count on request.
+        Newer models take the limit under another name; some servers know no tools, or do not count.
         """
         if exc.code != "provider_rejected" or not isinstance(exc, Refusal):
             return False
         if exc.param == "max_tokens" and self._limit_field != _NEW_LIMIT_FIELD:
             self._limit_field = _NEW_LIMIT_FIELD
             return True
-        if self._counts and not self._counted and exc.param in _COUNTING:
-            self._counts = False
-            return True
+        for extra in sorted((_EXTRAS & set(body)) - self._proven, reverse=True):
+            if not exc.param or exc.param.startswith(extra) or (extra, exc.param) == ("tools", "tool_choice"):
+                self._tools = self._tools and extra != "tools"
+                self._counts = self._counts and extra == "tools"
+                return True
         return False
 
 
