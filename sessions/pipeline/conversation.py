@@ -29,6 +29,7 @@ from sessions.pipeline.respond import answer
 from sessions.pipeline.track import FRAME_MS
 from sessions.pipeline.transcribe import recognised
 from workers.adapters.errors import AdapterError
+from workers.adapters.stt.base import Hypothesis
 from workers.profiles import load_profile
 
 _log = logging.getLogger(__name__)
@@ -191,9 +192,16 @@ class Conversation:
         with self._scene.phases.together():
             self._scene.phases.user(speaks=False)
             self._cut()
-            self._take_user_turn(turn.text, "voice", start_ms=turn.start_ms, end_ms=turn.end_ms)
+            self._take_user_turn(
+                turn.text,
+                "voice",
+                start_ms=turn.start_ms,
+                end_ms=turn.end_ms,
+                utterances=[_utterance(sentence) for sentence in turn.sentences],
+            )
             reply = self._respond("voice")
         reply.account.measures.told(turn.end_ms, turn.recognition_ms, turn.partial_ms)
+        reply.account.measures.stt_provider = turn.provider
 
     def _not_recognised(self, exc: AdapterError) -> None:
         """The customer said something, and nobody can tell what."""
@@ -233,6 +241,7 @@ class Conversation:
         number: int | None = None,
         start_ms: int | None = None,
         end_ms: int | None = None,
+        utterances: list[dict[str, Any]] | None = None,
     ) -> None:
         number = self._number() if number is None else number
         now_ms = self._stage.frame() * FRAME_MS
@@ -245,6 +254,7 @@ class Conversation:
             heard_text=text,
             start_ms=now_ms if start_ms is None else start_ms,
             end_ms=now_ms if end_ms is None else end_ms,
+            utterances=utterances or [],
         )
         self._question = text
         self._history.add("user", text)
@@ -268,8 +278,9 @@ class Conversation:
     async def _recorded(self, reply: Reply, number: int, pcm48k: bytes) -> AsyncGenerator[str, None]:
         """The answer to a recorded turn, which has to be recognised first."""
         setup = self._setup
-        text = await recognised(setup.recognizer, pcm48k, setup.persona.language, setup.limits)
-        self._take_user_turn(text, "upload", number=number)
+        found = await recognised(setup.recognizer, pcm48k, setup.persona.language, setup.limits)
+        reply.account.measures.stt_provider = found.provider
+        self._take_user_turn(found.text, "upload", number=number)
         async with aclosing(self._answer(reply)) as answered:
             async for piece in answered:
                 yield piece
@@ -371,6 +382,16 @@ class Conversation:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _utterance(sentence: Hypothesis) -> dict[str, Any]:
+    words = [[word.text, word.start_ms, word.end_ms] for word in sentence.words]
+    return {
+        "text": sentence.text,
+        "start_ms": sentence.start_ms,
+        "end_ms": sentence.end_ms,
+        "words": words,
+    }
 
 
 async def _failing(fault: Fault) -> AsyncGenerator[str, None]:

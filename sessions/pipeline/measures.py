@@ -32,6 +32,7 @@ class Measures:
     queue_ms: list[float] = field(default_factory=list)
     queue_depth: int = 0
     underruns: int = 0
+    stt_provider: str = ""
     tts_provider: str | None = None
     retrieval_ms: float | None = None
     llm_provider: str = ""
@@ -101,6 +102,7 @@ class Measures:
             "tools": self.tools or None,
             "topic": self.topic or None,
             "tts_provider": self.tts_provider,
+            "stt_provider": self.stt_provider or None,
         }
         return {name: value for name, value in made.items() if value is not None}
 

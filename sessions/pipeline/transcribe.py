@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import wave
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sessions.pipeline.faults import Fault
@@ -14,14 +15,14 @@ from workers.adapters.text import clean
 from workers.speech.decimate import Decimator
 
 if TYPE_CHECKING:
-    from workers.adapters.stt.base import Recognizer
+    from workers.adapters.stt.base import Recognizer, Transcript
 
 HEARING_RATE = 16_000
 SLICE_BYTES = 48_000 * 2  # one second
 
 
-async def recognised(recognizer: Recognizer, pcm48k: bytes, language: str, limits: Limits) -> str:
-    """What is said in 48 kHz mono s16le sound. Raises `Fault`, also when nothing is."""
+async def recognised(recognizer: Recognizer, pcm48k: bytes, language: str, limits: Limits) -> Transcript:
+    """What is said in 48 kHz mono s16le sound, and who heard it. Raises `Fault`, also when nothing is."""
     recording = await _wav(pcm48k)
     try:
         async with asyncio.timeout(limits.recognition_seconds):
@@ -35,7 +36,7 @@ async def recognised(recognizer: Recognizer, pcm48k: bytes, language: str, limit
     text = clean(found.text).strip()
     if not text:
         raise Fault("recognition", "nothing_heard", "Nothing was understood in the recording.")
-    return text
+    return replace(found, text=text, provider=found.provider or recognizer.provider)
 
 
 async def _wav(pcm48k: bytes) -> bytes:

@@ -32,6 +32,7 @@ from workers.adapters.avatar.base import Phone
 from workers.adapters.errors import AdapterError
 from workers.adapters.llm.base import Message, Piece, Tool, ToolCall, Usage
 from workers.adapters.stt.base import Transcript
+from workers.adapters.stt.growing import Growing
 from workers.adapters.tts.base import PcmChunk, SpeechEvent, SpeechRequest, Timings, Word
 from workers.live.errors import RenderFailed
 from workers.rendering.encode import FragmentEncoder
@@ -216,7 +217,7 @@ def _timings(text: str, *, phones: bool) -> Timings:
 
 
 @dataclass
-class ScriptedEars:
+class ScriptedEars(Growing):
     """Understands what it was given in `texts`; an error among them is raised, a number waited for."""
 
     texts: deque[Any] = field(default_factory=deque)
