@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from generation.avatars.presenter import link
 from sessions import admission, ice, tokens
+from sessions.knowledge.found import Passage
+from sessions.knowledge.models import DocumentStatus, KnowledgeDocument
 from sessions.models import Persona, Recording, RecordingStatus, Session, SessionStatus, Turn
 from storage.s3 import store
 
@@ -171,6 +173,38 @@ def persona(row: Persona) -> dict[str, Any]:
         "tools": row.tools,
         "topics": row.topics,
         "updated_at": moment(row.updated_at),
+    }
+
+
+def document(row: KnowledgeDocument) -> dict[str, Any]:
+    failed = row.status == DocumentStatus.FAILED
+    failure = {"code": row.failure_code, "message": row.failure_message} if failed else None
+    return {
+        "id": row.pk,
+        "persona": row.persona_id,
+        "name": row.name,
+        "kind": row.kind,
+        "bytes": row.bytes,
+        "sha256": row.sha256,
+        "status": row.status,
+        "failure": failure,
+        "pages": row.pages,
+        "passages": row.passages if row.status == DocumentStatus.READY else 0,
+        "embedding_model": row.embedding_model or None,
+        "created_at": moment(row.created_at),
+        "ready_at": moment(row.ready_at),
+    }
+
+
+def passage(found: Passage) -> dict[str, Any]:
+    return {
+        "document": found.document_id,
+        "name": found.name,
+        "page": found.page,
+        "passage": found.index,
+        "heading": found.heading or None,
+        "text": found.text,
+        "score": round(found.score, 4),
     }
 
 

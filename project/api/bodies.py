@@ -73,6 +73,7 @@ def _file_routes() -> tuple[tuple[str, int], ...]:
         ("/api/v1/uploads", sound_or_image),
         ("/api/v1/transcriptions", settings.MAX_AUDIO_BYTES),
         ("/api/v1/avatars", video_or_image),
+        ("/api/v1/personas/", settings.MAX_DOCUMENT_BYTES),
         ("/admin/", video_or_image),
     )
 

@@ -14,6 +14,7 @@ from project.api.pagination import NewestFirst
 from project.errors import InvalidInput
 from sessions import abilities, personas, presenter
 from sessions.api import schemas
+from sessions.knowledge import documents
 from sessions.models import Persona
 
 SCOPES = {
@@ -118,12 +119,14 @@ class PersonaView(APIView):
     @extend_schema(
         operation_id="personas_delete",
         summary="Delete a persona",
-        description="Sessions that have begun keep what they began with.",
+        description="Sessions that have begun keep what they began with, but for its documents: those are gone.",
         responses={204: None, 403: _NOT_YOURS},
         tags=["personas"],
     )
     def delete(self, request: Request, persona_id: str) -> Response:
-        personas.persona_archive(_own(request, persona_id))
+        persona = _own(request, persona_id)
+        personas.persona_archive(persona)
+        documents.erase(documents.document_list(persona))
         return Response(status=204)
 
 

@@ -300,3 +300,50 @@ class PersonaOut(serializers.Serializer[Any]):
 class PersonaPage(serializers.Serializer[Any]):
     results = PersonaOut(many=True)
     next = serializers.URLField(allow_null=True)
+
+
+class DocumentIn(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=200, help_text="Ends in .md for Markdown")
+    text = serializers.CharField(trim_whitespace=False)
+
+
+class DocumentFile(serializers.Serializer[Any]):
+    file = serializers.FileField(help_text="Text, Markdown or PDF")
+    name = serializers.CharField(max_length=200, required=False, help_text="Instead of the file's own")
+
+
+class DocumentFailure(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class DocumentOut(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    persona = serializers.CharField()
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=DocumentKind.choices)
+    bytes = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    status = serializers.ChoiceField(choices=DocumentStatus.choices)
+    failure = DocumentFailure(allow_null=True)
+    pages = serializers.IntegerField(allow_null=True, help_text="Of a PDF")
+    passages = serializers.IntegerField()
+    embedding_model = serializers.CharField(allow_null=True, help_text="Set when found by meaning too")
+    created_at = serializers.DateTimeField()
+    ready_at = serializers.DateTimeField(allow_null=True)
+
+
+class DocumentPage(serializers.Serializer[Any]):
+    results = DocumentOut(many=True)
+    next = serializers.URLField(allow_null=True)
+
+
+class FoundOut(SourceOut):
+    heading = serializers.CharField(allow_null=True)
+    text = serializers.CharField()
+    score = serializers.FloatField(help_text="Of one search alone: higher fits better")
+
+
+class SearchOut(serializers.Serializer[Any]):
+    results = FoundOut(many=True)
+    took_ms = serializers.FloatField()

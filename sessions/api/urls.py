@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from sessions.api.documents import DocumentsView, DocumentView, SearchView
 from sessions.api.personas import PersonasView, PersonaView
 from sessions.api.recordings import RecordingsView, RecordingVideoView, RecordingView
 from sessions.api.sessions import SessionsView, SessionView, TranscriptFileView, TranscriptView
@@ -21,4 +22,7 @@ urlpatterns = [
     path("recordings/<str:recording_id>/video", RecordingVideoView.as_view(), name="recording-video"),
     path("personas", PersonasView.as_view(), name="personas"),
     path("personas/<str:persona_id>", PersonaView.as_view(), name="persona"),
+    path("personas/<str:persona_id>/documents", DocumentsView.as_view(), name="documents"),
+    path("personas/<str:persona_id>/documents/<str:document_id>", DocumentView.as_view(), name="document"),
+    path("personas/<str:persona_id>/search", SearchView.as_view(), name="persona-search"),
 ]

@@ -31,20 +31,21 @@ class Hit:
     share: float
 
 
-def add(scope: int, texts: Iterable[tuple[int, str]]) -> None:
-    """Put passages (id, text) into the index of a persona's `Knowledge` number `scope`."""
-    written = [(passage, words.terms(text)) for passage, text in texts]
+def prepared(scope: int, texts: Iterable[str]) -> list[str]:
+    """Texts as the index takes them, under the persona's `Knowledge` number. Asks no database."""
+    written = _vector if connection.vendor == "postgresql" else _spaced
+    return [written(scope, words.terms(text)) for text in texts]
+
+
+def add(rows: Iterable[tuple[int, str]]) -> None:
+    """Put passages into the index: their ids, and their texts as `prepared` made them."""
+    statement = (
+        "INSERT INTO live_passage_terms (passage_id, terms) VALUES (%s, %s::tsvector)"
+        if connection.vendor == "postgresql"
+        else "INSERT INTO live_passage_terms (rowid, terms) VALUES (%s, %s)"
+    )
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.executemany(
-                "INSERT INTO live_passage_terms (passage_id, terms) VALUES (%s, %s::tsvector)",
-                [(passage, _vector(scope, found)) for passage, found in written],
-            )
-        else:
-            cursor.executemany(
-                "INSERT INTO live_passage_terms (rowid, terms) VALUES (%s, %s)",
-                [(passage, " ".join(_scoped(scope, t) for t in found)) for passage, found in written],
-            )
+        cursor.executemany(statement, list(rows))
 
 
 def search(scope: int, question: str, *, passages: int, limit: int) -> list[Hit]:
@@ -143,6 +144,10 @@ def _match(scope: int, word: Wanted) -> str:
 
 def _tsquery(scope: int, word: Wanted) -> str:
     return f"'{_scoped(scope, word.term)}'{':*' if word.begins else ''}"
+
+
+def _spaced(scope: int, found: Sequence[str]) -> str:
+    return " ".join(_scoped(scope, term) for term in found)
 
 
 def _vector(scope: int, found: Sequence[str]) -> str:

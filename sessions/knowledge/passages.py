@@ -1,16 +1,18 @@
 """Writes a document's passages, their place in the index, and what their persona's documents come to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F
+from django.db.models import Count, F, QuerySet
 
+from generation.clips.leases import LeaseLost
 from sessions.knowledge import index
 from sessions.knowledge.models import Knowledge, KnowledgeDocument, Passage
 
-AT_ONCE = 500
+# Written at once: few enough that on SQLite nobody waits long for the right to write.
+AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,39 +24,38 @@ class Piece:
     page: int | None = None
 
 
-def replace(document: KnowledgeDocument, pieces: Sequence[Piece], **changes: Any) -> None:
-    """Give a document these passages instead of those it has, and change its columns with them."""
+def write(document: KnowledgeDocument, pieces: Sequence[Piece], check: Callable[[], None]) -> None:
+    """Store passages a few at a time. They are found once the document is published."""
+    knowledge, _ = Knowledge.objects.get_or_create(persona_id=document.persona_id)
+    for start in range(0, len(pieces), AT_ONCE):
+        check()
+        _write(knowledge.pk, document, pieces[start : start + AT_ONCE], start)
+
+
+def published(document: KnowledgeDocument, rows: QuerySet[Any], **changes: Any) -> None:
+    """Change a document's row if it is still ours, and say that there is something new to find.
+
+    Raises `LeaseLost`.
+    """
     with transaction.atomic():
-        knowledge = _locked(document.persona_id)
-        Passage.objects.filter(document=document).delete()
-        for start in range(0, len(pieces), AT_ONCE):
-            some = pieces[start : start + AT_ONCE]
-            made = Passage.objects.bulk_create(
-                Passage(document=document, index=number, page=p.page, heading=p.heading[:300], text=p.text)
-                for number, p in enumerate(some, start)
-            )
-            index.add(knowledge.pk, ((row.pk, f"{row.heading} {row.text}") for row in made))
-        KnowledgeDocument.objects.filter(pk=document.pk).update(
-            passages=len(pieces), embedding_model="", **changes
-        )
-        counted(document.persona_id)
-
-
-def forget(documents: Iterable[KnowledgeDocument]) -> None:
-    """Delete documents of one persona with their passages and vectors; called in a transaction."""
-    for document in documents:
-        _locked(document.persona_id)
-        document.delete()
+        if not rows.update(**changes):
+            raise LeaseLost
         counted(document.persona_id)
 
 
 def counted(persona_id: str) -> None:
     """Note that a persona's passages or vectors have changed."""
-    total = Passage.objects.filter(document__persona=persona_id).aggregate(n=Count("pk"))["n"]
+    ready = Passage.objects.filter(document__persona=persona_id, document__status="ready")
+    total = ready.aggregate(n=Count("pk"))["n"]
     Knowledge.objects.filter(persona=persona_id).update(passages=total, version=F("version") + 1)
 
 
-def _locked(persona_id: str) -> Knowledge:
-    """The persona's row, for ourselves until the transaction ends."""
-    Knowledge.objects.get_or_create(persona_id=persona_id)
-    return Knowledge.objects.select_for_update().get(persona_id=persona_id)
+def _write(scope: int, document: KnowledgeDocument, pieces: Sequence[Piece], start: int) -> None:
+    made = [
+        Passage(document=document, index=number, page=piece.page, heading=piece.heading, text=piece.text)
+        for number, piece in enumerate(pieces, start)
+    ]
+    terms = index.prepared(scope, [f"{row.heading} {row.text}" for row in made])
+    with transaction.atomic():
+        Passage.objects.bulk_create(made)
+        index.add((row.pk, text) for row, text in zip(made, terms, strict=True))

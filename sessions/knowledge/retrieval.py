@@ -34,7 +34,7 @@ class Retriever:
     that is not the session owner's, nor everybody's, are never searched.
     """
 
-    def __init__(self, persona_id: str, owner_id: int, *, limit: int = PASSAGES) -> None:
+    def __init__(self, persona_id: str, owner_id: str, *, limit: int = PASSAGES) -> None:
         self._persona_id = persona_id
         self._owner_id = owner_id
         self._limit = limit

@@ -25,7 +25,7 @@ class Scope:
     passages: int
 
 
-def scope_of(persona_id: str, owner_id: int) -> Scope | None:
+def scope_of(persona_id: str, owner_id: str) -> Scope | None:
     """What there is to search; None where there is nothing, or it belongs to somebody else."""
     mine = Q(persona__owner=None) | Q(persona__owner=owner_id)
     found = rows.Knowledge.objects.filter(mine, persona=persona_id, passages__gt=0).first()
@@ -52,7 +52,9 @@ def read(scope: Scope, ranked: Sequence[tuple[int, float]], limit: int) -> list[
     """The first passages of a ranking. What was deleted meanwhile, or is another persona's, is left out."""
     scores = dict(ranked[:limit])
     found = (
-        rows.Passage.objects.filter(pk__in=scores, document__persona__library=scope.number)
+        rows.Passage.objects.filter(
+            pk__in=scores, document__persona__library=scope.number, document__status="ready"
+        )
         .select_related("document")
         .defer("vector")
     )
@@ -65,7 +67,7 @@ def read(scope: Scope, ranked: Sequence[tuple[int, float]], limit: int) -> list[
     return [passages[pk] for pk in scores if pk in passages]
 
 
-def search(persona_id: str, owner_id: int, question: str, *, limit: int) -> list[Passage]:
+def search(persona_id: str, owner_id: str, question: str, *, limit: int) -> list[Passage]:
     """Search by words alone, at once."""
     scope = scope_of(persona_id, owner_id)
     if scope is None:

@@ -1,5 +1,15 @@
 """Celery entry points, as thin as views: ids in, one service call, nothing returned."""
 
-from workers.tasks import avatars, clips, live, maintenance, recordings, sessions, webhooks
+from workers.tasks import avatars, clips, documents, live, maintenance, recordings, sessions, voices, webhooks
 
-__all__ = ["avatars", "clips", "live", "maintenance", "recordings", "sessions", "webhooks"]
+__all__ = [
+    "avatars",
+    "clips",
+    "documents",
+    "live",
+    "maintenance",
+    "recordings",
+    "sessions",
+    "voices",
+    "webhooks",
+]

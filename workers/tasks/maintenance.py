@@ -4,6 +4,7 @@ from celery import shared_task
 
 from generation import upkeep
 from generation.clips import reconciling
+from sessions.knowledge import upkeep as documents
 from sessions.recording import upkeep as recording
 
 
@@ -12,6 +13,7 @@ def reconcile() -> None:
     reconciling.reconcile()
     upkeep.reconcile_preparations()
     recording.reconcile()
+    documents.reconcile()
 
 
 @shared_task(name="workers.tasks.maintenance.expire")
@@ -23,3 +25,4 @@ def expire() -> None:
 def collect_orphans() -> None:
     upkeep.collect_orphans()
     recording.collect_orphans()
+    documents.collect_orphans()

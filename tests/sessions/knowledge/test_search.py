@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from project.accounts.models import User
-from sessions.knowledge.models import Knowledge, KnowledgeDocument, Passage
+from sessions.knowledge.models import KnowledgeDocument, Passage
 from sessions.knowledge.search import search, together
 from sessions.models import Persona
 
@@ -98,18 +98,6 @@ def test_what_is_deleted_is_found_no_more(alice, persona, document: Make):
         cursor.execute("SELECT count(*) FROM live_passage_terms")
         assert cursor.fetchone()[0] == 0
     assert not KnowledgeDocument.objects.filter(pk=kept.pk).exists()
-
-
-def test_preparing_again_replaces_the_passages(alice, persona, document: Make):
-    from sessions.knowledge import passages
-
-    made = document(persona, *FACTS)
-    version = Knowledge.objects.get(persona=persona).version
-    passages.replace(made, [passages.Piece("Only umbrellas.")])
-    assert texts(persona, alice, "refund") == []
-    assert texts(persona, alice, "umbrella") == ["Only umbrellas."]
-    knowledge = Knowledge.objects.get(persona=persona)
-    assert (knowledge.passages, knowledge.version) == (1, version + 1)
 
 
 def test_a_question_of_common_words_is_answered_all_the_same(alice, persona, document: Make):
