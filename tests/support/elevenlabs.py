@@ -361,12 +361,14 @@ async def _spoken(
     state.sound, state.sample_rate = said.pcm, said.rate
     speaking = asyncio.ensure_future(_send(state, request, socket, way, said))
     gone = asyncio.ensure_future(_until_gone(socket))
-    await asyncio.wait({speaking, gone}, return_when=asyncio.FIRST_COMPLETED)
-    gone.cancel()
-    if not speaking.done():
-        speaking.cancel()
-    await asyncio.gather(gone, return_exceptions=True)
-    await asyncio.gather(speaking, return_exceptions=not speaking.done() or speaking.cancelled())
+    try:
+        await asyncio.wait({speaking, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (speaking, gone):
+            task.cancel()
+        spoke, _ = await asyncio.gather(speaking, gone, return_exceptions=True)
+    if isinstance(spoke, _Refused | ConnectionResetError):
+        raise spoke
 
 
 async def _send(
