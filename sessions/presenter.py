@@ -117,10 +117,10 @@ def turn(row: Turn) -> dict[str, Any]:
         "end_ms": row.end_ms,
         "interrupted": row.interrupted,
         "utterances": row.utterances,
-    }
-
         "sources": row.sources,
         "tools": row.metrics.get("tools", []),
+    }
+
 
 def recording_brief(row: Session) -> dict[str, Any] | None:
     found: Recording | None = getattr(row, "recording", None)
@@ -166,12 +166,12 @@ def persona(row: Persona) -> dict[str, Any]:
         "voice": row.voice or None,
         "max_tokens": row.max_tokens,
         "max_history_turns": row.max_history_turns,
-        "providers": row.providers,
-        "shared": row.owner_id is None,
         "max_answer_seconds": row.max_answer_seconds,
-        "created_at": moment(row.created_at),
+        "providers": row.providers,
         "tools": row.tools,
         "topics": row.topics,
+        "shared": row.owner_id is None,
+        "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
     }
 

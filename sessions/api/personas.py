@@ -31,7 +31,6 @@ _EXAMPLE = OpenApiExample(
         "system_prompt": "You help visitors of a bicycle shop. Answer in two sentences.",
         "greeting": "Welcome! Which bicycle are you looking for?",
         "knowledge": "The shop is open from nine to six, Monday to Saturday.\n\nA service costs 60 euros.",
-    },
         "max_answer_seconds": 30,
         "tools": [
             {"type": "end_call"},
@@ -49,6 +48,7 @@ _EXAMPLE = OpenApiExample(
             },
         ],
         "topics": [{"name": "prices of others", "phrases": ["cheaper elsewhere"], "action": "refuse"}],
+    },
     request_only=True,
 )
 _NOT_YOURS = OpenApiResponse(description="`persona_shared`: only staff change what everybody uses")
@@ -81,6 +81,8 @@ class PersonasView(APIView):
         tags=["personas"],
     )
     def post(self, request: Request) -> Response:
+        if (answer := replay(request)) is not None:
+            return answer
         form = schemas.PersonaIn(data=request.data)
         form.is_valid(raise_exception=True)
         fields = _fields(form)
@@ -119,7 +121,7 @@ class PersonaView(APIView):
     @extend_schema(
         operation_id="personas_delete",
         summary="Delete a persona",
-        description="Sessions that have begun keep what they began with, but for its documents: those are gone.",
+        description="Sessions that have begun keep what they began with, but for its documents.",
         responses={204: None, 403: _NOT_YOURS},
         tags=["personas"],
     )
@@ -134,15 +136,15 @@ def _own(request: Request, persona_id: str) -> Persona:
     return personas.changeable_by(caller(request), personas.persona_get(caller(request), persona_id))
 
 
-def _fields(form: schemas.PersonaIn) -> dict[str, Any]:
-    """What was told, checked as far as that may take time."""
-    told = abilities.checked(form.validated_data)
-    if "voice" in told:
-        told["voice"] = told["voice"] or ""
-    return told
 def _created(owner: User, fields: dict[str, Any]) -> Response:
     persona = personas.persona_create(owner, **fields)
     headers = {"Location": f"/api/v1/personas/{persona.pk}"}
     return Response(presenter.persona(persona), status=201, headers=headers)
 
 
+def _fields(form: schemas.PersonaIn) -> dict[str, Any]:
+    """What was told, checked as far as that may take time."""
+    told = abilities.checked(form.validated_data)
+    if "voice" in told:
+        told["voice"] = told["voice"] or ""
+    return told
