@@ -157,7 +157,7 @@ class RealtimeSocket:
             assert self._request.transport is not None
             self._request.transport.abort()
         except ConnectionError:
-            return
+            asked.left_early = not asked.way
 
     async def _say(self, asked: Asked, text: str) -> None:
         await self._misbehave_first(asked.way)

@@ -37,7 +37,8 @@ class Settings:
 
     `frame_ms` is the sound in one message, `pause_ms` the wait before each. Recognition hears
     `sentences` one after another, each taking `sentence_ms` of sound; `end_time` says whether a final
-    sentence has one, `repeat_finals` sends every one of them twice. `word_times` counts the words of
+    sentence has one, `repeat_finals` sends every one of them twice, and `silence_seconds` without any sound
+    end the task. `word_times` counts the words of
     CosyVoice from the start of the task or of the "sentence".
     """
 
@@ -52,6 +53,7 @@ class Settings:
     partial_ms: int = 200
     end_time: bool = True
     repeat_finals: bool = False
+    silence_seconds: float = 23.0
     word_times: str = "task"
     deploying: int = 1
 

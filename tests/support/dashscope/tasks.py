@@ -116,7 +116,8 @@ class TaskSocket:
             assert self._request.transport is not None
             self._request.transport.abort()
         except ConnectionError:
-            return
+            if self._asked is not None:
+                self._asked.left_early = not self._asked.way
 
     async def _task(self, content: dict[str, Any], task_id: str) -> None:
         header, payload = content["header"], content.get("payload")
@@ -247,7 +248,7 @@ class TaskSocket:
         if asked.body["parameters"].get("heartbeat"):
             await self._send("result-generated", asked.task_id, _HEARTBEAT)
         while True:
-            message = await self._inbox.get()
+            message = await self._sound_or_text()
             if message is not None and message.type is WSMsgType.BINARY:
                 asked.frames += 1
                 asked.received += len(message.data)
@@ -263,6 +264,14 @@ class TaskSocket:
             await self._misbehave_hearing(asked.way)
         await self._misbehave_hearing(asked.way)
         await self._send("task-finished", asked.task_id, {"output": {}, "usage": None})
+
+    async def _sound_or_text(self) -> WSMessage | None:
+        seconds = self._state.settings.silence_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._inbox.get()
+        except TimeoutError:
+            raise Refused("InvalidParameter", f"request timeout after {seconds:g} seconds.") from None
 
     async def _finish(self, asked: Asked, message: WSMessage | None) -> tuple[str, Any]:
         self._inbox.put_nowait(message)
@@ -430,7 +439,8 @@ class _Ear:
         index, within = divmod(now_ms, self._settings.sentence_ms)
         if index < len(self._settings.sentences) and within:
             return self._final(index)
-        return self._final(index - 1) if index and self._told_ms < now_ms else []
+        known = 0 < index <= len(self._settings.sentences)
+        return self._final(index - 1) if known and self._told_ms < now_ms else []
 
     def _final(self, index: int) -> list[dict[str, Any]]:
         result = self._result(index, self._settings.sentences[index], final=True)
