@@ -12,13 +12,15 @@ from generation import voices
 from generation.clips import sound
 from generation.clips.models import Clip, ClipUtterance
 from storage.s3 import store
-from workers.adapters.stt.base import Segment, Transcript
+from workers.adapters.stt.base import Recognizer, Segment, Transcript, joined
 from workers.rendering.audio import decode_audio
 
 MAX_SECONDS = 600
 HEARING_RATE = 16_000
+RATE = 48_000
 CHUNK_SECONDS = 300  # what a recogniser is given at once; 10 MB
-CHUNK_BYTES = CHUNK_SECONDS * 48_000 * 2
+CAPTION_SECONDS = 8  # what one that tells no times is given, where times are wanted
+MOMENT_BYTES = RATE // 20 * 2  # 50 ms
 
 
 def recognise_file(path: Path, *, language: str = "") -> Transcript:
@@ -31,21 +33,41 @@ def recognise_clip(clip: Clip) -> list[list[int | str]]:
     """Recognise the stored sound of a clip: [start_ms, end_ms, text] of what is said when."""
     rows = ClipUtterance.objects.filter(clip=clip).order_by("index")
     pieces = (store().get_bytes(row.pcm_key) + bytes(2 * row.pause_samples) for row in rows)
-    transcript = recognise(pieces, wanted=clip.providers.get("stt", ()))
+    transcript = recognise(pieces, wanted=clip.providers.get("stt", ()), timed=True)
     return [[s.start_ms, s.end_ms, s.text.strip()] for s in transcript.segments if s.text.strip()]
 
 
-def recognise(pieces: Iterable[bytes], *, language: str = "", wanted: Sequence[str] = ()) -> Transcript:
-    """Recognise 48 kHz mono s16le sound, however it is cut. Raises `AdapterError`."""
+def recognise(
+    pieces: Iterable[bytes], *, language: str = "", wanted: Sequence[str] = (), timed: bool = False
+) -> Transcript:
+    """Recognise 48 kHz mono s16le sound, however it is cut. Raises `AdapterError`.
+
+    With `timed` there are segments also where a provider tells no times.
+    """
     recognizer = voices.recognizer(wanted)
     texts: list[str] = []
     segments: list[Segment] = []
-    for number, chunk in enumerate(_chunks(pieces)):
+    begin_ms, provider = 0, ""
+    for chunk in _chunks(pieces, CHUNK_SECONDS):
         part = recognizer.recognize(wav(chunk), language=language)
-        later = number * CHUNK_SECONDS * 1000
-        texts.append(part.text.strip())
-        segments += [Segment(s.start_ms + later, s.end_ms + later, s.text) for s in part.segments]
-    return Transcript(" ".join(text for text in texts if text), tuple(segments))
+        if timed and part.text.strip() and not part.segments:
+            part = _piece_by_piece(recognizer, chunk, language)
+        texts.append(part.text)
+        segments += [Segment(s.start_ms + begin_ms, s.end_ms + begin_ms, s.text) for s in part.segments]
+        begin_ms, provider = begin_ms + _ms(chunk), part.provider
+    return Transcript(joined(texts), tuple(segments), provider)
+
+
+def _piece_by_piece(recognizer: Recognizer, pcm: bytes, language: str) -> Transcript:
+    """What is said in each few seconds, which are its times."""
+    segments, begin_ms = list[Segment](), 0
+    for piece in _chunks([pcm], CAPTION_SECONDS):
+        found = recognizer.recognize(wav(piece), language=language)
+        end_ms = begin_ms + _ms(piece)
+        if found.text.strip():
+            segments.append(Segment(begin_ms, end_ms, found.text.strip()))
+        begin_ms = end_ms
+    return Transcript(joined(s.text for s in segments), tuple(segments), recognizer.provider)
 
 
 def wav(pcm: bytes) -> bytes:
@@ -61,12 +83,27 @@ def wav(pcm: bytes) -> bytes:
     return out.getvalue()
 
 
-def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    gathered = bytearray()
+def _chunks(pieces: Iterable[bytes], seconds: int) -> Iterator[bytes]:
+    """Sound of at most so many seconds, cut where it is quiet."""
+    gathered, most = bytearray(), seconds * RATE * 2
     for piece in pieces:
         gathered += piece
-        while len(gathered) >= CHUNK_BYTES:
-            yield bytes(gathered[:CHUNK_BYTES])
-            del gathered[:CHUNK_BYTES]
+        while len(gathered) > most:
+            end = _quietest(bytes(gathered[:most]))
+            yield bytes(gathered[:end])
+            del gathered[:end]
     if gathered:
         yield bytes(gathered)
+
+
+def _quietest(pcm: bytes) -> int:
+    """The middle of the quietest moment in the last half of some sound, in bytes."""
+    begin = len(pcm) // 2 // MOMENT_BYTES * MOMENT_BYTES
+    moments = np.frombuffer(pcm, "<i2")[begin // 2 :]
+    moments = moments[: moments.size // (MOMENT_BYTES // 2) * (MOMENT_BYTES // 2)]
+    levels = np.abs(moments.astype(np.int32)).reshape(-1, MOMENT_BYTES // 2).mean(axis=1)
+    return begin + int(np.argmin(levels)) * MOMENT_BYTES + MOMENT_BYTES // 2
+
+
+def _ms(pcm: bytes) -> int:
+    return len(pcm) // 2 * 1000 // RATE

@@ -238,3 +238,4 @@ class Segment(serializers.Serializer[Any]):
 class Transcription(serializers.Serializer[Any]):
     text = serializers.CharField()
     segments = Segment(many=True)
+    provider = serializers.CharField(help_text="Who understood it")

@@ -14,9 +14,12 @@ from generation import hearing
 from generation.api import schemas
 from generation.api.uploads import the_file
 from generation.uploads.services import refused
-from project.errors import Unavailable
+from project.errors import InvalidInput, Unavailable
 from workers.adapters.errors import AdapterError
 from workers.rendering.errors import MediaError
+
+_CALLERS = frozenset({"language_unsupported", "audio_unreadable", "audio_too_long"})
+"""Faults that are the caller's to mend."""
 
 
 class TranscriptionsView(APIView):
@@ -51,6 +54,8 @@ def _heard(path: Path, language: str) -> dict[str, Any]:
     except MediaError as error:
         raise refused(error) from error
     except AdapterError as error:
+        if error.code in _CALLERS:
+            raise InvalidInput(str(error), code=error.code) from error
         raise Unavailable(str(error), code=error.code) from error
     segments = [{"start_ms": s.start_ms, "end_ms": s.end_ms, "text": s.text} for s in transcript.segments]
-    return {"text": transcript.text, "segments": segments}
+    return {"text": transcript.text, "segments": segments, "provider": transcript.provider}
