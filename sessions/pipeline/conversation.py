@@ -134,6 +134,8 @@ class Conversation:
         self._closed = True
         if self._listener is not None:
             self._listener.close()
+        if self._setup.retriever is not None:
+            self._setup.retriever.close()
         self._cut()
         tasks = list(self._tasks)
         for task in tasks:

@@ -181,6 +181,9 @@ class PassageSource(Protocol):
     def passages(self, question: str, *, deadline_seconds: float = 0.15) -> Awaitable[Sequence[Passage]]:
         """Return what was found by the deadline, the best first; never raises."""
 
+    def close(self) -> None:
+        """Give up what is under way. Returns at once."""
+
 
 class Desk(Protocol):
     """What the service does for the tools of a conversation (`sessions.runtime.desk`)."""

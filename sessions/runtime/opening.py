@@ -20,6 +20,7 @@ from rtc.frames import IdleLoop
 from rtc.ice import IceConfig
 from sessions import ice, presenter, services
 from sessions.hosting import Standing, standing_of
+from sessions.knowledge.retrieval import Retriever
 from sessions.models import Session, SessionStatus, Turn
 from sessions.pipeline.conversation import Conversation
 from sessions.pipeline.ports import AvatarSetup, FailureMode, PastTurn, PersonaSetup, Setup, Who
@@ -215,6 +216,7 @@ def _setup(claimed: Claimed, avatar: AvatarSetup, over: Callable[[], None]) -> S
         ),
         past=claimed.past,
         next_turn=claimed.next_turn,
+        retriever=Retriever(row.persona_id, row.owner_id) if row.persona_id else None,
         desk=LiveDesk(row.pk, row.owner_id, over=over),
     )
 

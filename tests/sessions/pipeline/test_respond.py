@@ -29,6 +29,7 @@ class Library:
     found: Sequence[Found] = ()
     asked: list[str] = field(default_factory=list)
     early: list[str] = field(default_factory=list)
+    closed: bool = False
 
     def prefetch(self, text: str) -> None:
         self.early.append(text)
@@ -36,6 +37,9 @@ class Library:
     async def passages(self, question: str, *, deadline_seconds: float = 0.15) -> Sequence[Found]:
         self.asked.append(question)
         return self.found
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @dataclass
@@ -87,6 +91,7 @@ async def test_what_is_being_said_is_looked_up_early():
     async with room(retriever=library) as talk:
         talk.conversation._heard_partial("When are")
     assert library.early == ["When are"]
+    assert library.closed
 
 
 @in_virtual_time
