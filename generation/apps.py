@@ -7,6 +7,7 @@ from django.conf import settings
 
 from project.health import metrics
 from workers.adapters import catalogue
+from workers.adapters.tts import voice_assets
 
 
 class GenerationConfig(AppConfig):
@@ -17,4 +18,5 @@ class GenerationConfig(AppConfig):
         from generation.providers import publishing  # noqa: PLC0415 - models are loaded only now
 
         metrics.SOURCES.append(publishing.samples)
+        voice_assets.use(settings.SPEECH_ASSETS_DIR, settings.SPEECH_ASSETS_SERVICE_DIR)
         catalogue.use(Path(settings.PROVIDERS_DIR) if settings.PROVIDERS_DIR else None)

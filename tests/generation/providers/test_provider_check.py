@@ -1,0 +1,70 @@
+"""`manage.py provider_check`: what it says of a provider that works, and of one that does not."""
+
+import io
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.generation.providers.conftest import SECRET
+from tests.support.elevenlabs import VOICE, ElevenLabsService
+from tests.support.provider_stub import provider_stub
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _checked(*args: str) -> str:
+    out = io.StringIO()
+    call_command("provider_check", *args, stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def _refused(*args: str) -> tuple[str, str]:
+    out = io.StringIO()
+    with pytest.raises(CommandError) as refused:
+        call_command("provider_check", *args, stdout=out, no_color=True)
+    return str(refused.value), out.getvalue()
+
+
+def test_each_step_is_told_with_its_time(eleven: ElevenLabsService) -> None:
+    told = _checked("elevenlabs", "--voice", VOICE)
+    for step in ("connection", "first sound", "all of it"):
+        line = next(line for line in told.splitlines() if step in line)
+        assert " ms" in line
+    assert "24000 Hz" in told
+    assert "voices in" in told
+    assert told.strip().endswith("elevenlabs works.")
+    assert SECRET not in told
+
+
+def test_a_voice_and_a_text_can_be_named(eleven: ElevenLabsService) -> None:
+    told = _checked("elevenlabs", "--kind", "tts", "--voice", VOICE, "--text", "Good morning.")
+    assert f"elevenlabs:{VOICE}" in told
+    assert eleven.requests[-1]["text"].strip() == "Good morning."
+
+
+def test_a_refused_key_is_told_without_the_key(
+    eleven: ElevenLabsService, logs: pytest.LogCaptureFixture
+) -> None:
+    eleven.key = "another"
+    verdict, told = _refused("elevenlabs", "--kind", "tts")
+    assert "did not do its part" in verdict
+    assert "provider_unauthorized" in told
+    assert SECRET not in verdict + told + logs.text
+
+
+def test_what_is_missing_is_named() -> None:
+    assert "ELEVENLABS_API_KEY" in _refused("elevenlabs")[0]
+    assert "There is no provider nobody" in _refused("nobody")[0]
+
+
+def test_a_language_model_and_the_local_service_can_be_checked(settings: Any) -> None:
+    with provider_stub(reply="Hello there.") as stub:
+        settings.LLM_BASE_URL, settings.LLM_API_KEY, settings.SPEECH_URL = f"{stub.url}/v1", SECRET, stub.url
+        assert "Hello there." in _checked("llm", "--kind", "llm")
+        assert "heard:" in _checked("local", "--kind", "stt")
+    assert "does not do tts" in _refused("llm", "--kind", "tts")[0]
+
+
+def test_the_scripted_model_can_be_checked() -> None:
+    assert "answered:" in _checked("scripted")
