@@ -178,7 +178,7 @@ def _answered_by_order(way: str, text: str) -> None:
 
 def _checked(state: ElevenLabsService, voice: str, asked: Mapping[str, Any]) -> None:
     """What is the same over HTTP and over a socket."""
-    if voice != VOICE and voice not in state.voices:
+    if voice not in STOCK and voice not in state.voices:
         raise _Refused(404, _named("voice_not_found", f"A voice with voice_id {voice} was not found."))
     if asked.get("model_id") not in MODELS:
         raise _Refused(400, _named("model_not_found"))
@@ -494,6 +494,7 @@ STOCK = {
     entry["voice_id"]: entry
     for entry in (
         _stock(VOICE, "Rachel", "female", "en-US"),
+        _stock("EXAVITQu4vr4xnSDxMaL", "Sarah", "female", "en-US"),
         _stock("nPczCjzI2devNBz1zQrb", "Brian", "male", "en-US"),
         _stock("onwK4e9ZLuTAKqWW03F9", "Daniel", "male", "en-GB"),
         _stock("plain", "", "non-binary", "", labels=None, verified_languages=None, preview_url=None),

@@ -298,7 +298,7 @@ async def test_all_pages_of_voices_are_read():
     with elevenlabs() as service:
         voices = await registry.lister("elevenlabs", Endpoint(service.url, KEY), {}).voices()
     by_name = {voice.name: voice for voice in voices}
-    assert len(voices) == 5
+    assert len(voices) == 6
     rachel = by_name["Rachel"]
     assert (rachel.provider_voice, rachel.language, rachel.gender) == (VOICE, "en-US", "female")
     assert rachel.preview_url.startswith("https://")
