@@ -129,6 +129,9 @@ PRESIGNED_URL_SECONDS = env_int("PRESIGNED_URL_SECONDS", 3600, minimum=1)
 
 SPEECH_URL = env_str("SPEECH_URL", "http://127.0.0.1:8600")
 SPEECH_API_KEY = env_str("SPEECH_API_KEY")
+# A folder of voices that is shared with speech services of one's own, here and as they see it.
+SPEECH_ASSETS_DIR = env_str("SPEECH_ASSETS_DIR")
+SPEECH_ASSETS_SERVICE_DIR = env_str("SPEECH_ASSETS_SERVICE_DIR")
 
 # --- Providers -----------------------------------------------------------------------------
 

@@ -149,6 +149,9 @@ def _plan_speech(made: Plan) -> None:
     made.speech_port = made.ports.get("speech")
     made.env["SPEECH_URL"] = f"http://{LOOPBACK}:{made.speech_port}"
     made.env["SPEECH_API_KEY"] = made.secrets["speech_api_key"]
+    if made.sensevoice and not is_given(made.given, "SENSEVOICE_BASE_URL"):
+        made.env["SENSEVOICE_BASE_URL"] = made.env["SPEECH_URL"]
+        made.env["SENSEVOICE_API_KEY"] = made.env["SPEECH_API_KEY"]
 
 
 def _host(asked: str) -> str:

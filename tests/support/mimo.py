@@ -20,7 +20,7 @@ from tests.support.babble import babble
 from tests.support.encoding import encoded
 from tests.support.http_service import Answer, HttpService, Wrong, body_of, run, send
 
-VOICES = frozenset({"mimo_default", "default_zh", "default_en"})
+VOICES = frozenset({"mimo_default", "冰糖", "茉莉", "苏打", "白桦", "Mia", "Chloe", "Milo", "Dean"})
 URI = "data:audio/wav;base64,"
 
 
@@ -57,13 +57,13 @@ class Mimo(HttpService):
         if not isinstance(last.get("content"), str) or not last["content"].strip():
             raise _wrong("messages")
         audio = body.get("audio") or {}
-        if audio.get("format") not in ("wav", "mp3", "pcm"):
+        if audio.get("format") not in ("wav", "mp3", "pcm16"):
             raise _wrong("audio.format")
         if audio.get("voice") not in VOICES:
             raise Wrong(400, {"error": {"message": "no", "param": "voice", "code": "invalid_voice"}})
         rate = 16_000 if way == "other-rate" else self.sample_rate
         pcm = babble(last["content"]).pcm if self.says else self.sound
-        made = {"wav": lambda: _wav(pcm, rate), "pcm": lambda: pcm, "mp3": lambda: encoded(pcm, rate)}
+        made = {"wav": lambda: _wav(pcm, rate), "pcm16": lambda: pcm, "mp3": lambda: encoded(pcm, rate)}
         sound = b"" if way == "empty" else made[audio["format"]]()
         return {
             "role": "assistant",
@@ -74,6 +74,9 @@ class Mimo(HttpService):
     def _heard(self, body: Mapping[str, Any], way: str) -> dict[str, Any]:
         if body.get("model") != "mimo-v2.5-asr":
             raise Wrong(404, {"error": {"message": "no", "param": "model", "code": "model_not_found"}})
+        language = body.get("asr_options", {}).get("language", "auto")
+        if len(language) not in (2, 3, 4):
+            raise _wrong("asr_options.language")
         content = body["messages"][-1].get("content")
         sounds = [p for p in content if p.get("type") == "input_audio"] if isinstance(content, list) else []
         if len(sounds) != 1 or sounds[0]["input_audio"].get("format") != "wav":

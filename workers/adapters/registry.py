@@ -53,6 +53,7 @@ LISTERS = {
     "edge": "workers.adapters.tts.edge_voices:make",
     "elevenlabs": "workers.adapters.tts.elevenlabs_voices:make",
     "dashscope_clones": "workers.adapters.cloning.dashscope:make_lister",
+    "speech_service": "workers.adapters.cloning.speech_service:make_lister",
 }
 
 

@@ -4,19 +4,20 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from workers.adapters.cloning.base import Cloned
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.errors import AdapterError
 from workers.adapters.options import made
-from workers.adapters.tts.voice_assets import VoiceAssets
+from workers.adapters.text import clean
+from workers.adapters.tts.listing import ListedVoice
+from workers.adapters.tts.voice_assets import VoiceAssets, assets
 
 
 @dataclass(frozen=True, slots=True)
 class FolderDialect:
-    """`assets` is the shared folder as this process sees it; without one there is no cloning."""
+    """`assets` is the shared folder as this process sees it, the installation's where it is empty."""
 
     provider: str = "speech_service"
     model: str = ""
@@ -34,26 +35,26 @@ class FolderCloner:
         """See `Cloner`. The words of the recording are not known, so models follow its sound alone."""
         voice = f"clone_{secrets.token_hex(8)}"
         meta = {"id": voice, "name": name, "language": language, "provider": self.provider, "universal": True}
-        assets = self._assets()
+        folder = self._folder()
         try:
-            await asyncio.to_thread(assets.add, voice, audio=audio, text="", meta=meta)
+            await asyncio.to_thread(folder.add, voice, audio=audio, text="", meta=meta)
         except OSError as exc:
             raise self._unusable() from exc
         return Cloned(voice, self._dialect.model)
 
     async def delete(self, provider_voice: str) -> None:
         """See `Cloner`."""
-        assets = self._assets()
+        folder = self._folder()
         try:
-            await asyncio.to_thread(assets.remove, provider_voice)
+            await asyncio.to_thread(folder.remove, provider_voice)
         except OSError as exc:
             raise self._unusable() from exc
 
-    def _assets(self) -> VoiceAssets:
-        folder = Path(self._dialect.assets)
-        if not self._dialect.assets or not folder.is_dir():
+    def _folder(self) -> VoiceAssets:
+        folder = assets(self._dialect.assets)
+        if folder is None or not folder.usable:
             raise self._unusable()
-        return VoiceAssets(folder)
+        return folder
 
     def _unusable(self) -> AdapterError:
         return AdapterError(
@@ -62,6 +63,36 @@ class FolderCloner:
             retryable=False,
             code="provider_error",
         )
+
+
+class FolderLister:
+    """The voices that came with the services."""
+
+    def __init__(self, dialect: FolderDialect) -> None:
+        self.provider = dialect.provider
+        self._dialect = dialect
+
+    async def voices(self) -> list[ListedVoice]:
+        """See `Lister`; none where there is no folder."""
+        folder = assets(self._dialect.assets)
+        found = await asyncio.to_thread(folder.listed) if folder else []
+        return [_listed(voice, meta, self._dialect.model) for voice, meta in found]
+
+
+def _listed(voice: str, meta: Mapping[str, Any], model: str) -> ListedVoice:
+    gender = meta.get("gender")
+    return ListedVoice(
+        voice,
+        clean(str(meta.get("name") or voice)),
+        str(meta.get("language") or ""),
+        gender if gender in ("female", "male") else "neutral",
+        model,
+    )
+
+
+def make_lister(endpoint: Endpoint, options: Mapping[str, Any]) -> FolderLister:  # noqa: ARG001 - as below
+    """From a provider's file; unknown options are a mistake in it and raise `TypeError`."""
+    return FolderLister(made(FolderDialect, options))
 
 
 def make(endpoint: Endpoint, options: Mapping[str, Any]) -> FolderCloner:  # noqa: ARG001 - nothing is asked of it

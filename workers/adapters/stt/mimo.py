@@ -21,23 +21,21 @@ class ChatHearing:
     """How one provider differs from the next.
 
     `data_uri` sends the sound as `data:audio/wav;base64,...`, as MiMo wants it; OpenAI's own
-    `input_audio` takes bare base64. `instruction` is put before the sound for models that answer
-    rather than transcribe.
+    `input_audio` takes bare base64. `language_options` sends the language along as MiMo's
+    `asr_options`. `instruction` is put before the sound for models that answer rather than transcribe.
     """
 
     provider: str = "mimo"
     model: str = "mimo-v2.5-asr"
     data_uri: bool = True
+    language_options: bool = True
     instruction: str = ""
     most_bytes: int = 7 * 1024 * 1024
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(read=180.0))
 
 
 class ChatRecognizer(Whole):
-    """A recognizer over chat completions; holds no state, so threads may share it.
-
-    The protocol has no field for a language and tells no times.
-    """
+    """A recognizer over chat completions; holds no state, so threads may share it. It tells no times."""
 
     def __init__(self, endpoint: Endpoint, dialect: ChatHearing) -> None:
         self.provider = dialect.provider
@@ -45,14 +43,14 @@ class ChatRecognizer(Whole):
         self._endpoint = endpoint
         self._dialect = dialect
 
-    async def once(self, audio: bytes, language: str) -> Transcript:  # noqa: ARG002 - it finds out by itself
+    async def once(self, audio: bytes, language: str) -> Transcript:
         """See `Whole`."""
         async with answered(
             self._endpoint,
             "chat/completions",
             provider=self.provider,
             deadlines=self._dialect.deadlines,
-            json=self._body(audio),
+            json=self._body(audio, language),
         ) as response:
             answer = await response.aread()
             try:
@@ -63,7 +61,7 @@ class ChatRecognizer(Whole):
                 ) from exc
         return Transcript(clean(text).strip())
 
-    def _body(self, audio: bytes) -> dict[str, Any]:
+    def _body(self, audio: bytes, language: str) -> dict[str, Any]:
         encoded = base64.b64encode(audio).decode("ascii")
         data = f"data:audio/wav;base64,{encoded}" if self._dialect.data_uri else encoded
         parts: list[dict[str, Any]] = [
@@ -71,7 +69,13 @@ class ChatRecognizer(Whole):
         ]
         if self._dialect.instruction:
             parts.insert(0, {"type": "text", "text": self._dialect.instruction})
-        return {"model": self._dialect.model, "messages": [{"role": "user", "content": parts}]}
+        body: dict[str, Any] = {
+            "model": self._dialect.model,
+            "messages": [{"role": "user", "content": parts}],
+        }
+        if language and self._dialect.language_options:
+            body["asr_options"] = {"language": language.partition("-")[0].lower()}
+        return body
 
 
 def make(endpoint: Endpoint, options: Mapping[str, Any]) -> ChatRecognizer:

@@ -20,7 +20,8 @@ from workers.adapters.tts.base import SpeechEvent, SpeechRequest, Streaming
 from workers.adapters.tts.decoding import decoder_for
 from workers.adapters.tts.within import within
 
-FORMATS = ("wav", "mp3", "pcm")
+FORMATS = {"wav": "wav", "mp3": "mp3", "pcm16": "pcm"}
+"""As the protocol names them, and as we do."""
 BLOCK_BYTES = 32 * 1024
 """A whole answer is passed on in blocks of this size, so that others run in between."""
 
@@ -59,7 +60,7 @@ class ChatSynthesizer(Streaming):
         for text in within(request.text, self._dialect.most_characters):
             sound = await self._sound(request, text)
             decoder = decoder_for(
-                "", self._dialect.audio_format, self._dialect.pcm_sample_rate, self.provider
+                "", FORMATS[self._dialect.audio_format], self._dialect.pcm_sample_rate, self.provider
             )
             heard = False
             for start in range(0, len(sound), BLOCK_BYTES):

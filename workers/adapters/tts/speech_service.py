@@ -8,7 +8,6 @@ is busy until then. A failure after the first sound shows only in the body's end
 import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,10 +27,11 @@ from workers.adapters.errors import AdapterError
 from workers.adapters.options import made
 from workers.adapters.tts.base import PcmChunk, SpeechEvent, SpeechRequest, Streaming
 from workers.adapters.tts.decoding import Decoder, decoder_for
-from workers.adapters.tts.voice_assets import VoiceAssets
+from workers.adapters.tts.voice_assets import Prompt, assets
 from workers.adapters.tts.within import within
 
 MODES = ("", "zero_shot", "cross_lingual", "instruct")
+DEFAULT = "default"
 EMOTIONS = 8
 LIVELIEST = 1.5
 _LETTER = re.compile(r"\w")
@@ -53,8 +53,10 @@ class ServiceDialect:
     `speed_field` names the service's field of the speed, if it has one.
 
     `assets` is a folder of voices that this process and the service share, `service_assets` the
-    same folder as the service sees it; prompts of voices found there are sent along. `queue_seconds`
-    is how long to wait for one's turn and the first sound, `deadlines.read` for each next one.
+    same folder as the service sees it (both: the installation's where empty); prompts of voices found
+    there are sent along where the service has a `prompt_audio_field`. `queue_seconds` is how long to
+    wait for one's turn and the first sound, `deadlines.read` for each next one. The voice `default` is
+    the service's own.
     """
 
     provider: str = "speech_service"
@@ -68,6 +70,7 @@ class ServiceDialect:
     instruction: str = ""
     prompt_audio: str = ""
     prompt_text: str = ""
+    prompt_audio_field: str = "prompt_audio"
     prompt_text_field: str = "prompt_text"
     speaker_field: str = ""
     emotion: tuple[float, ...] = ()
@@ -95,8 +98,7 @@ class SpeechService(Streaming):
         url = dialect.urls.get(dialect.model, "")
         self._endpoint = Endpoint(url, endpoint.api_key) if url else endpoint
         self._dialect = dialect
-        folder = Path(dialect.assets) if dialect.assets else None
-        self._assets = VoiceAssets(folder, dialect.service_assets) if folder else None
+        self._assets = assets(dialect.assets, dialect.service_assets)
 
     async def once(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
         """One attempt; see `Streaming`."""
@@ -154,22 +156,22 @@ class SpeechService(Streaming):
             )
 
     def _body(self, request: SpeechRequest, text: str) -> dict[str, Any]:
-        dialect = self._dialect
-        prompt = self._assets.prompt(request.voice) if self._assets else None
-        prompt_text = prompt.text if prompt else dialect.prompt_text
+        dialect, own = self._dialect, request.voice == DEFAULT
+        found = self._assets.prompt(request.voice) if self._assets and dialect.prompt_audio_field else None
+        prompt = found or Prompt(dialect.prompt_audio, dialect.prompt_text)
         mode = dialect.mode
-        if prompt and not prompt.text and mode == "zero_shot":
+        if found and not found.text and mode == "zero_shot":
             mode = "cross_lingual"  # without the words of the prompt, only its sound can be followed
-        fields = {
-            "voice": request.voice,
+        fields: dict[str, Any] = {
+            "voice": "" if own else request.voice,
             "model": dialect.model,
             "sample_rate": dialect.sample_rate,
             "mode": mode,
             "instruction": dialect.instruction,
-            "prompt_audio": prompt.audio if prompt else dialect.prompt_audio,
-            dialect.prompt_text_field: prompt_text,
         }
-        if dialect.speaker_field and prompt is None:
+        if dialect.prompt_audio_field:
+            fields |= {dialect.prompt_audio_field: prompt.audio, dialect.prompt_text_field: prompt.text}
+        if dialect.speaker_field and not own and found is None:
             fields[dialect.speaker_field] = request.voice
         if dialect.emotion:
             fields |= {"emo_vector": list(dialect.emotion), "emo_alpha": dialect.emotion_weight}

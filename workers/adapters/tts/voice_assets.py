@@ -2,7 +2,8 @@
 
     <folder>/voices/{system,clones}/<voice id>/{prompt.wav, prompt.txt, meta.json}
 
-Who asks names a voice, never a path: a voice is found only where its folder stands in this one.
+Who asks names a voice, never a path: a voice is found only where its folder stands in this one. `use`
+tells which folder it is; a provider's file may name another.
 """
 
 import json
@@ -16,6 +17,21 @@ from typing import Any
 VOICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_PROMPT_CHARACTERS = 2000
 KINDS = ("clones", "system")
+
+
+_folders: dict[str, str] = {"here": "", "there": ""}
+
+
+def use(folder: str, service_folder: str = "") -> None:
+    """The folder of this installation, here and as services see it; "" for none. Called once, at start."""
+    _folders.update(here=folder, there=service_folder)
+
+
+def assets(folder: str = "", service_folder: str = "") -> "VoiceAssets | None":
+    """The folder that a provider's file names, else the installation's; None where there is neither."""
+    if folder:
+        return VoiceAssets(Path(folder), service_folder)
+    return VoiceAssets(Path(_folders["here"]), _folders["there"]) if _folders["here"] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,20 @@ class VoiceAssets:
             if place is not None and _inside(place / "prompt.wav", self._folder):
                 return Prompt(f"{self._service_folder}/voices/{kind}/{voice}/prompt.wav", _text(place))
         return None
+
+    @property
+    def usable(self) -> bool:
+        return self._folder.is_dir()
+
+    def listed(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """The voices that came with the services, each with what its `meta.json` says."""
+        places = sorted((self._folder / "voices" / "system").glob("*/prompt.wav"))
+        voices = [place.parent.name for place in places if _inside(place, self._folder)]
+        return [
+            (voice, _meta(self._folder / "voices" / "system" / voice))
+            for voice in voices
+            if VOICE_ID.fullmatch(voice)
+        ]
 
     def add(self, voice: str, *, audio: bytes, text: str, meta: Mapping[str, Any]) -> None:
         """Put a cloned voice in place: whole or not at all, for services that look at any time."""
@@ -75,3 +105,11 @@ def _text(place: Path) -> str:
         return (place / "prompt.txt").read_text(encoding="utf-8")[:MAX_PROMPT_CHARACTERS].strip()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def _meta(place: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads((place / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -31,4 +31,4 @@ def _case(form: str) -> TtsCase:
     )
 
 
-CASES = [_case(form) for form in ("wav", "pcm", "mp3")]
+CASES = [_case(form) for form in ("wav", "pcm16", "mp3")]
