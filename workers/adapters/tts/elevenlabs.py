@@ -99,7 +99,7 @@ class ElevenLabs(Streaming):
 
     async def _plainly(self, request: SpeechRequest) -> AsyncGenerator[Message, None]:
         async with self._asked(request, "") as response:
-            if not media_type(response).startswith("audio/"):
+            if media_type(response).startswith(("text/", "application/json")):
                 raise self._unreadable()
             async for data in response.aiter_bytes():
                 yield data, None
