@@ -54,7 +54,7 @@ FIELDS = {
     "indextts": {"text", "voice", "model", "sample_rate"} | _PROMPT | _TUNING,
     "omnirt": {"text", "voice", "model"} | _TUNING,
 }
-VOICES = frozenset({"narrator", "guide"})
+VOICES = frozenset({"narrator", "guide", "default", "Ryan"})
 
 
 class SpeechServiceFake(HttpService):
