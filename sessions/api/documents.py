@@ -17,7 +17,7 @@ from project.errors import InvalidInput
 from sessions import presenter
 from sessions.api import schemas
 from sessions.api.personas import SCOPES
-from sessions.knowledge import documents
+from sessions.knowledge import documents, embeddings
 from sessions.knowledge.models import KnowledgeDocument
 from sessions.knowledge.retrieval import Retriever
 
@@ -117,7 +117,7 @@ class SearchView(APIView):
 
 
 async def _search(persona_id: str, owner_id: str, question: str, limit: int) -> list[Any]:
-    retriever = Retriever(persona_id, owner_id, limit=limit)
+    retriever = Retriever(persona_id, owner_id, embedder=embeddings.embedder(), limit=limit, headed=False)
     try:
         return list(await retriever.passages(question, deadline_seconds=TRYING_SECONDS))
     finally:

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from generation.clips.leases import free
-from sessions.knowledge import documents
+from sessions.knowledge import documents, embeddings
 from sessions.knowledge.models import DocumentStatus, KnowledgeDocument
 from storage import keys, orphans
 from storage.s3 import store
@@ -35,7 +35,12 @@ def reconcile() -> int:
 
 
 def _unfinished() -> Q:
-    return Q(status=DocumentStatus.PREPARING)
+    """Documents to be read, and those whose passages lack the vectors of whoever makes them now."""
+    unread = Q(status=DocumentStatus.PREPARING)
+    made_by = embeddings.embedder()
+    if made_by is None:
+        return unread
+    return unread | Q(status=DocumentStatus.READY) & ~Q(embedding_model=embeddings.label(made_by))
 
 
 def _send(document: KnowledgeDocument) -> bool:

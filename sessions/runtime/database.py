@@ -18,9 +18,9 @@ _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="live-database")
 T = TypeVar("T")
 
 
-async def in_database(work: Callable[[], T]) -> T:
-    """Run a short piece of work that asks or changes the database."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, _closing, work)
+async def in_database(work: Callable[[], T], threads: ThreadPoolExecutor = _threads) -> T:
+    """Run a piece of work that asks or changes the database; what is not short, in `threads` of its own."""
+    return await asyncio.get_running_loop().run_in_executor(threads, _closing, work)
 
 
 def _closing(work: Callable[[], T]) -> T:

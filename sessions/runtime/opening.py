@@ -20,6 +20,7 @@ from rtc.frames import IdleLoop
 from rtc.ice import IceConfig
 from sessions import ice, presenter, services
 from sessions.hosting import Standing, standing_of
+from sessions.knowledge import embeddings
 from sessions.knowledge.retrieval import Retriever
 from sessions.models import Session, SessionStatus, Turn
 from sessions.pipeline.conversation import Conversation
@@ -216,9 +217,16 @@ def _setup(claimed: Claimed, avatar: AvatarSetup, over: Callable[[], None]) -> S
         ),
         past=claimed.past,
         next_turn=claimed.next_turn,
-        retriever=Retriever(row.persona_id, row.owner_id) if row.persona_id else None,
+        retriever=_retriever(row),
         desk=LiveDesk(row.pk, row.owner_id, over=over),
     )
+
+
+def _retriever(row: Session) -> Retriever | None:
+    """What looks things up in the documents of the session's persona, as they are then."""
+    if row.persona_id is None:
+        return None
+    return Retriever(row.persona_id, row.owner_id, embedder=embeddings.embedder())
 
 
 def _answer_characters(snapshot: dict[str, Any], voice: voices.Voice) -> int:

@@ -126,3 +126,16 @@ async def test_it_streams_and_keeps_to_its_limit():
     parts = [part async for part in model.stream(question, max_tokens=5, knowledge=KNOWLEDGE)]
     assert "".join(parts) == "We are open from Monday"
     await model.aclose()
+
+
+def test_passages_of_documents_are_answered_from_without_their_marks():
+    passages = (
+        "Passages of documents, the likeliest first. Do not read their numbers out.\n\n"
+        "[1] handbook.pdf, page 12:\nGuarantee:\nThe guarantee lasts for three years.\n\n"
+        "[2] prices.md:\nA service costs sixty euros."
+    )
+    knowledge = f"{KNOWLEDGE}\n\n{passages}"
+    assert asked("How long is the guarantee?", knowledge=knowledge) == "The guarantee lasts for three years."
+    assert asked("What does a service cost?", knowledge=passages) == "A service costs sixty euros."
+    assert asked("When do you open?", knowledge=knowledge).startswith("We are open")
+    assert "likeliest" not in asked("Tell me about the passages of documents.", knowledge=knowledge)

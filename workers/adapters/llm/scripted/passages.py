@@ -17,6 +17,9 @@ MAX_CHARACTERS = 400
 ENOUGH = 0.34  # share of the question's weight that has to be found
 
 _HEADING = re.compile(r"^\s*(?:#{1,6}\s+(?P<hash>.+?)\s*#*|(?P<colon>[^\n.!?。]{2,60}):)\s*$")
+# Passages of documents come behind a line of their own, "[2] handbook.pdf, page 3:"; a sentence to
+# models that write by themselves stands above the first.
+_SOURCE = re.compile(r"^\[\d{1,2}\] [^\n]{1,250}:$")
 _ITEM = re.compile(r"^\s*(?:[-*•・]|\d{1,2}[.)])\s+")
 _QUESTION = re.compile(r"^\s*(?:Q|Question|質問|問)\s*[:：.]\s*", re.IGNORECASE)
 _ANSWER = re.compile(r"^\s*(?:A|Answer|回答|答)\s*[:：.]\s*", re.IGNORECASE)
@@ -142,13 +145,21 @@ def _within(sentences: Sequence[str]) -> str:
 def _passages(text: str) -> list[Passage]:
     found: list[Passage] = []
     heading = ""
-    for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n")):
+    for block in _blocks(text):
         lines = [line for line in block.split("\n") if line.strip()]
+        if lines and _SOURCE.match(lines[0]):
+            lines, heading = lines[1:], ""
         while lines and (match := _HEADING.match(lines[0])):
             heading = _plain(match["hash"] or match["colon"])
             lines = lines[1:]
         found += _block(lines, heading)
     return found
+
+
+def _blocks(text: str) -> list[str]:
+    blocks = re.split(r"\n\s*\n", text.replace("\r\n", "\n"))
+    first = next((n for n, block in enumerate(blocks) if _SOURCE.match(block.partition("\n")[0])), 0)
+    return blocks[: first - 1] + blocks[first:] if first else blocks
 
 
 def _block(lines: Sequence[str], heading: str) -> Iterable[Passage]:

@@ -1,0 +1,1 @@
+"""Vectors of texts: what lies close together means something alike."""
