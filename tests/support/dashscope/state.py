@@ -18,14 +18,25 @@ SAMBERT_RATES = {8000, 16_000, 24_000, 48_000}
 QWEN_RATES = {8000, 16_000, 24_000, 48_000}
 COSYVOICE = {
     "cosyvoice-v3-flash": {"longanyang", "longanhuan"},
-    "cosyvoice-v2": {"longxiaochun_v2", "longwan_v2", "longcheng_v2", "longhua_v2"},
-}
+    "cosyvoice-v2": {
+        "longxiaochun_v2", "longwan_v2", "longcheng_v2", "longhua_v2", "longshu_v2", "longshuo_v2",
+        "loongbella_v2", "loongeva_v2", "loongbrian_v2", "loongluna_v2", "loongluca_v2", "loongemily_v2",
+        "loongeric_v2", "loongabby_v2", "loongannie_v2", "loongandy_v2", "loongava_v2", "loongtomoka_v2",
+        "loongtomoya_v2", "loongkyong_v2",
+    },
+}  # fmt: skip
 WITHOUT_SSML = {"longcheng_v2", "longhua_v2"}
 CLONES_OF_COSYVOICE = {"cosyvoice-v1", "cosyvoice-v2", "cosyvoice-v3-flash", "cosyvoice-v3-plus"}
-SAMBERT = {"sambert-zhichu-v1", "sambert-zhimiao-emo-v1", "sambert-cindy-v1", "sambert-brian-v1"}
+SAMBERT = {
+    f"sambert-{name}-v1"
+    for name in (
+        "zhichu", "zhide", "zhijia", "zhiqi", "zhiru", "zhinan", "zhimiao-emo", "cindy", "beth", "betty",
+        "cally", "eva", "donna", "brian", "hanna", "clara", "camila", "perla", "indah", "waan",
+    )
+}  # fmt: skip
 PARAFORMER = {"paraformer-realtime-v2", "paraformer-realtime-v1", "paraformer-realtime-8k-v2"}
 QWEN = {
-    "qwen3-tts-flash-realtime": {"Cherry", "Serena", "Ethan", "Chelsie", "Jennifer", "Ryan"},
+    "qwen3-tts-flash-realtime": {"Cherry", "Serena", "Ethan", "Chelsie", "Jennifer", "Ryan", "Katerina"},
     "qwen-tts-realtime": {"Cherry", "Serena", "Ethan", "Chelsie"},
 }
 CLONES_OF_QWEN = {"qwen3-tts-vc-realtime-2025-11-27", "qwen3-tts-vc-realtime-2026-01-15"}

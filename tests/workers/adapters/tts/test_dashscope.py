@@ -18,6 +18,7 @@ from workers.adapters.endpoint import Endpoint
 from workers.adapters.errors import AdapterError
 from workers.adapters.registry import synthesizer
 from workers.adapters.tts.base import PcmChunk, SpeechEvent, SpeechRequest, Synthesizer, Timings, Word
+from workers.speech.voices import list_voices, synthesizer_for
 
 TEXT = "Good morning. Shall we begin with the shoes?"
 VOICES = {"cosyvoice": "longanyang", "sambert": "sambert-cindy-v1", "qwen": "Cherry"}
@@ -328,6 +329,15 @@ async def test_the_older_qwen_is_not_told_what_it_does_not_take():
         made = speaker("qwen", server, model="qwen-tts-realtime")
         assert pcm(await said(made, request("qwen")))
         assert "speech_rate" not in server.requests[0].body
+
+
+@pytest.mark.parametrize("provider", ADAPTERS)
+async def test_every_voice_of_the_file_speaks(provider: str):
+    with dashscope(frame_ms=1000) as server:
+        for voice in list_voices([provider]):
+            made = synthesizer_for(voice, {provider: Endpoint(server.url, KEY)})
+            assert made.provider == provider
+            assert pcm(await said(made, SpeechRequest("Yes.", voice.provider_voice, voice.language)))
 
 
 # The server itself: a fake that takes anything would prove nothing.
