@@ -7,6 +7,7 @@ lock() {
     uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url \
         --no-annotate --no-header "$@" pyproject.toml -o "requirements/$out"
 }
-lock web.txt
+# Live sessions speak in the web process, so its image has every voice.
+lock web.txt --extra edge
 lock all.txt --extra render --extra speech --extra edge --extra embedded
 lock dev.txt --extra render --extra speech --extra edge --extra sensevoice --extra embedded --extra dev
