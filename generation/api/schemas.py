@@ -200,6 +200,11 @@ class ClonedVoiceOut(VoiceOut):
     consent = GivenConsent()
 
 
+class ClonedVoicePage(serializers.Serializer[Any]):
+    results = ClonedVoiceOut(many=True)
+    next = serializers.URLField(allow_null=True)
+
+
 class Slots(serializers.Serializer[Any]):
     total = serializers.IntegerField()
     free = serializers.IntegerField()

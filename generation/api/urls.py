@@ -16,7 +16,7 @@ from generation.api.preview import MasterView, PlaylistView, SegmentView
 from generation.api.providers import ProvidersView
 from generation.api.transcriptions import TranscriptionsView
 from generation.api.uploads import UploadsView
-from generation.api.voices import VoiceConsentView, VoicePreviewView, VoicesView, VoiceView
+from generation.api.voices import VoiceConsentView, VoiceCopiesView, VoicePreviewView, VoicesView, VoiceView
 
 PREVIEW = r"^clips/(?P<clip_id>[^/]+)/preview"
 KIND = r"(?P<kind>video|audio)"
@@ -27,6 +27,7 @@ urlpatterns = [
     path("providers", ProvidersView.as_view()),
     path("voices", VoicesView.as_view()),
     path("voices/consent", VoiceConsentView.as_view()),
+    path("voices/copies", VoiceCopiesView.as_view()),
     # Ids of providers' voices may hold anything.
     path("voices/<path:voice_id>/preview", VoicePreviewView.as_view(), name="voice-preview"),
     path("voices/<path:voice_id>", VoiceView.as_view(), name="voice"),

@@ -19,6 +19,7 @@ from generation.providers.models import ClonedVoice, CloneStatus
 from generation.voices import Voice
 from project.accounts.permissions import caller
 from project.api.idempotency import once, replay
+from project.api.pagination import NewestFirst
 from project.errors import Conflict, NotFound
 
 _KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="Do it once only")
@@ -107,6 +108,20 @@ class VoiceConsentView(APIView):
                 "providers": [{"id": name, "name": accounts.known()[name].name} for name in here],
             }
         )
+
+
+class VoiceCopiesView(APIView):
+    required_scopes = {"GET": "avatars:read"}
+
+    @extend_schema(
+        operation_id="voices_copies",
+        summary="List your copied voices, also those that are not ready",
+        parameters=[OpenApiParameter("limit", int), OpenApiParameter("cursor", str)],
+        responses=schemas.ClonedVoicePage,
+        tags=["voices"],
+    )
+    def get(self, request: Request) -> Response:
+        return NewestFirst.answer(request, clones.visible_to(caller(request)), clone_json)
 
 
 class VoiceView(APIView):

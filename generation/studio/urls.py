@@ -8,4 +8,5 @@ app_name = "studio"
 urlpatterns = [
     path("", views.home, name="home"),
     path("account/", views.account, name="account"),
+    path("providers/", views.providers, name="providers"),
 ]

@@ -1,7 +1,8 @@
-"""Two pages; their scripts call the same REST API that customers use, with the login session."""
+"""Three pages; their scripts call the same REST API that customers use, with the login session."""
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -30,3 +31,14 @@ def account(request: HttpRequest) -> HttpResponse:
     scopes = [(scope, SCOPES[scope]) for scope in grantable(is_staff=staff)]
     role = Role(request.user.role).label if isinstance(request.user, User) else ""
     return render(request, "studio/account.html", {"page": "account", "scopes": scopes, "role": role})
+
+
+@require_safe
+@never_cache
+@login_required
+@ensure_csrf_cookie
+def providers(request: HttpRequest) -> HttpResponse:
+    """How the providers are: for staff."""
+    if not (isinstance(request.user, User) and request.user.is_staff):
+        raise PermissionDenied
+    return render(request, "studio/providers.html", {"page": "providers"})

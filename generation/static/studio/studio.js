@@ -192,8 +192,7 @@ function reuse(clip) {
     $("script").dispatchEvent(new Event("input"));
   }
   if (clip.voice && voices.known.has(clip.voice)) {
-    voices.select.value = clip.voice;
-    voices.select.dispatchEvent(new Event("change"));
+    voices.choose(clip.voice);
   }
   $("speed").value = clip.speed ?? 1;
   $("speed").dispatchEvent(new Event("input"));

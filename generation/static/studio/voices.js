@@ -1,7 +1,11 @@
-// Voices, grouped by language, with a sample to listen to.
+// Voices, grouped by language, with a sample to listen to. Where there are many, the field offers a
+// few of them, and a dialog searches all.
 
 import { call, explain, Problem } from "./api.js";
 import { $, el, toast } from "./dom.js";
+import { VoiceBrowser } from "./voice-browser.js";
+
+const FEW = 40;
 
 const languages = new Intl.DisplayNames(undefined, { type: "language" });
 
@@ -29,7 +33,8 @@ export class VoicePicker extends EventTarget {
   async load() {
     const results = await call("GET", "voices");
     this.known = new Map(results.map((voice) => [voice.id, voice]));
-    const groups = Map.groupBy ? Map.groupBy(results, (voice) => voice.language) : grouped(results);
+    const offered = results.length > FEW ? chosenFew(results) : results;
+    const groups = Map.groupBy ? Map.groupBy(offered, (voice) => voice.language) : grouped(offered);
     const blocks = [...groups].map(([language, voices]) => {
       const group = el("optgroup", { label: named(language) });
       group.append(...voices.map((voice) => el("option", { value: voice.id }, voice.name)));
@@ -37,6 +42,7 @@ export class VoicePicker extends EventTarget {
     });
     this.select.replaceChildren(el("option", { value: "" }, "Default voice"), ...blocks);
     this.button.disabled = results.length === 0;
+    if (offered.length < results.length) this.#offerAll(results);
     this.suggest(this.suggested);
   }
 
@@ -44,8 +50,32 @@ export class VoicePicker extends EventTarget {
   suggest(id) {
     this.suggested = id;
     if (this.byHand || !this.known.size) return;
-    this.select.value = this.known.has(id) ? id : "";
+    this.#show(this.known.has(id) ? id : "");
     this.#silence();
+  }
+
+  /** A voice that the person chose, wherever it was found. */
+  choose(id) {
+    if (!this.known.has(id)) return;
+    this.#show(id);
+    this.select.dispatchEvent(new Event("change"));
+  }
+
+  #show(id) {
+    const voice = this.known.get(id);
+    if (voice && ![...this.select.options].some((option) => option.value === id)) {
+      this.select.append(el("option", { value: id }, `${voice.name} (${named(voice.language)})`));
+    }
+    this.select.value = id;
+  }
+
+  #offerAll(results) {
+    this.browser ??= new VoiceBrowser((id) => this.choose(id));
+    this.browser.voices = results;
+    if ($("voice-all")) return;
+    const open = el("button", { class: "link-button", type: "button", id: "voice-all" }, `All ${results.length} voices`);
+    open.addEventListener("click", () => this.browser.open({ chosen: this.value, language: this.language ?? "" }));
+    this.select.after(open);
   }
 
   async #listen() {
@@ -75,10 +105,16 @@ export class VoicePicker extends EventTarget {
   }
 }
 
+/** One's own, and those of the provider that the installation asks first. */
+function chosenFew(voices) {
+  const first = voices.find((voice) => !voice.cloned)?.provider;
+  return voices.filter((voice) => voice.cloned || voice.provider === first).slice(0, FEW);
+}
+
 const samples = new Map();
 
 /** The address of a sample. It is made on the first request, and lies in the object store then. */
-async function sample(id, voice) {
+export async function sample(id, voice) {
   if (samples.has(id)) return samples.get(id);
   const address = voice?.preview_url ?? `/api/v1/voices/${encodeURIComponent(id)}/preview`;
   const response = await fetch(address, { credentials: "same-origin", redirect: "manual" });
@@ -89,7 +125,7 @@ async function sample(id, voice) {
   return url;
 }
 
-function named(language) {
+export function named(language) {
   try {
     return languages.of(language);
   } catch {

@@ -61,6 +61,7 @@ function suggestVoice() {
   const fits = (id) => id && (!wanted || base(voices.known.get(id)?.language) === wanted);
   const own = [persona?.voice, avatars.selected?.default_voice].find(fits);
   const first = [...voices.known.values()].find((voice) => wanted && base(voice.language) === wanted)?.id;
+  voices.language = wanted;
   voices.suggest(own ?? first ?? "");
   narrowVoices(wanted);
 }
