@@ -2,7 +2,7 @@ import pytest
 
 from workers.adapters import registry
 from workers.adapters.endpoint import Endpoint
-from workers.adapters.llm.base import Message
+from workers.adapters.llm.base import Message, Tool, ToolCall
 from workers.adapters.llm.scripted import Scripted
 from workers.adapters.llm.scripted.model import answer, pieces
 from workers.adapters.llm.scripted.phrases import phrases
@@ -139,3 +139,32 @@ def test_passages_of_documents_are_answered_from_without_their_marks():
     assert asked("What does a service cost?", knowledge=passages) == "A service costs sixty euros."
     assert asked("When do you open?", knowledge=knowledge).startswith("We are open")
     assert "likeliest" not in asked("Tell me about the passages of documents.", knowledge=knowledge)
+
+
+TOOLS = [Tool("end_call", "End"), Tool("handover", "A human")]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "wanted"),
+    [
+        ("Goodbye!", "en", "end_call"),
+        ("さようなら", "ja", "end_call"),
+        ("Can I talk to a human, please?", "en", "handover"),
+        ("担当者をお願いします", "ja", "handover"),
+        ("When are you open?", "en", ""),
+        ("Do you say goodbye to customers?", "en", ""),
+    ],
+)
+async def test_it_ends_calls_and_hands_over_where_it_may(text, language, wanted):
+    said = [Message("user", text)]
+    offered = [p async for p in Scripted().stream(said, max_tokens=99, language=language, tools=TOOLS)]
+    assert [piece.name for piece in offered if isinstance(piece, ToolCall)] == ([wanted] if wanted else [])
+    alone = [piece async for piece in Scripted().stream(said, max_tokens=99, language=language)]
+    assert all(isinstance(piece, str) for piece in alone)
+
+
+async def test_the_heads_of_passages_are_not_read_out():
+    known = "[1] prices.pdf, page 2:\nA bicycle service costs 60 euros.\n\n[2] notes:\nWe open at nine."
+    asked = [Message("user", "What does a service cost?")]
+    told = [piece async for piece in Scripted().stream(asked, max_tokens=99, knowledge=known)]
+    assert "".join(told) == "A bicycle service costs 60 euros."

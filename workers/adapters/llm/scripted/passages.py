@@ -21,6 +21,7 @@ _HEADING = re.compile(r"^\s*(?:#{1,6}\s+(?P<hash>.+?)\s*#*|(?P<colon>[^\n.!?。]
 # models that write by themselves stands above the first.
 _SOURCE = re.compile(r"^\[\d{1,2}\] [^\n]{1,250}:$")
 _ITEM = re.compile(r"^\s*(?:[-*•・]|\d{1,2}[.)])\s+")
+_NUMBERED = re.compile(r"^\[\d{1,2}\] .*:$")  # above a passage of a document: where it stands
 _QUESTION = re.compile(r"^\s*(?:Q|Question|質問|問)\s*[:：.]\s*", re.IGNORECASE)
 _ANSWER = re.compile(r"^\s*(?:A|Answer|回答|答)\s*[:：.]\s*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
@@ -146,7 +147,7 @@ def _passages(text: str) -> list[Passage]:
     found: list[Passage] = []
     heading = ""
     for block in _blocks(text):
-        lines = [line for line in block.split("\n") if line.strip()]
+        lines = [line for line in block.split("\n") if line.strip() and not _NUMBERED.match(line)]
         if lines and _SOURCE.match(lines[0]):
             lines, heading = lines[1:], ""
         while lines and (match := _HEADING.match(lines[0])):
