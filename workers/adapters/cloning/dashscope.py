@@ -95,8 +95,8 @@ class Enrolment:
         if not code:
             return general
         error = verdict(provider, code, str(content.get("message") or ""))
-        if "notfound" in code.lower() or response.status_code == httpx.codes.NOT_FOUND:
-            error.code, error.retryable = "voice_not_found", False
+        if code.lower().endswith("notfound"):
+            error.code, error.retryable = "provider_not_found", False
         error.retry_after = general.retry_after
         return error
 
@@ -121,7 +121,7 @@ class _Cloner:
         try:
             await self._calls.ask(action, {field: voice})
         except AdapterError as exc:
-            if exc.code != "voice_not_found":
+            if exc.code not in ("provider_not_found", "voice_not_found"):
                 raise
 
 

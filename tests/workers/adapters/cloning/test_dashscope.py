@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.babble import RATE, babble
 from tests.support.dashscope import KEY, DashScope, dashscope
+from tests.support.dashscope.state import Clone
 from tests.support.servers import http_server, reply
 from workers.adapters import retry
 from workers.adapters.cloning.base import Cloned, Cloner
@@ -139,6 +140,14 @@ async def test_a_recording_that_the_service_cannot_use_is_rejected():
         assert caught.value.code == "audio_too_long"
 
 
+async def test_a_recording_that_cannot_be_fetched_is_not_a_missing_voice():
+    with dashscope() as server, http_server() as nothing:
+        nothing.answer = reply(404)
+        with pytest.raises(AdapterError) as caught:
+            await copied(made("dashscope_cosyvoice", server), f"http://127.0.0.1:{nothing.port}/gone.wav")
+    assert (caught.value.code, caught.value.retryable) == ("provider_not_found", False)
+
+
 @pytest.mark.parametrize("adapter", ADAPTERS)
 async def test_a_refused_key_is_told_and_a_busy_service_asked_again(adapter: str, stored: str):
     with dashscope() as server:
@@ -162,8 +171,6 @@ async def test_what_may_have_made_a_voice_is_not_asked_twice(adapter: str, store
 
 @pytest.mark.parametrize("kind", ["cosyvoice", "qwen"])
 async def test_all_pages_of_voices_are_read(kind: str):
-    from tests.support.dashscope.state import Clone
-
     with dashscope() as server:
         for number in range(250):
             name = f"cosyvoice-v2-ada-{number}" if kind == "cosyvoice" else f"qwen-tts-vc-ada-voice-{number}"
