@@ -85,9 +85,11 @@ class OpenAISpeech(HttpService):
     async def transcription(self, request: web.Request, way: str) -> web.StreamResponse:
         fields, file = await _form(request)
         _check_hearing(fields, file)
-        most = int(way.partition(" ")[2]) if way.startswith("too-large") else MAX_FILE_BYTES
+        most = MAX_FILE_BYTES
+        if way.startswith("too-large"):
+            most = int(way.partition(" ")[2])
+            self._ways.insert(0, way)  # it stays like that
         if len(file) > most:
-            self._ways.insert(0, way)  # it goes on being small
             message = f"Maximum content size limit ({most}) exceeded"
             raise Wrong(413, {"error": {"message": message, "type": "server_error", "code": None}})
         self.requests.append({**fields, "file": file})

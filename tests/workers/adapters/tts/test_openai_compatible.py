@@ -1,8 +1,10 @@
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
+from tests.support.http_service import KEY, served
+from tests.support.openai_speech import OpenAISpeech
 from tests.support.speech_server import RATE, SpeechServer, speech_server, tone
 from workers.adapters import registry, retry
 from workers.adapters.endpoint import Deadlines, Endpoint
@@ -215,3 +217,97 @@ def test_the_registry_makes_it_from_options_and_refuses_unknown_ones():
 
 def test_a_key_does_not_show_in_a_repr():
     assert "secret" not in repr(Endpoint("http://127.0.0.1:9", "secret"))
+
+
+# Against OpenAI's own rules
+
+
+@pytest.fixture(scope="module")
+def openai() -> Iterator[OpenAISpeech]:
+    with served(OpenAISpeech()) as service:
+        yield service
+
+
+def voice_of(service: OpenAISpeech, **dialect: object) -> OpenAICompatible:
+    service.requests.clear()
+    options = {"model": "gpt-4o-mini-tts", "deadlines": Deadlines(connect=1.0, read=5.0), **dialect}
+    return OpenAICompatible(Endpoint(service.url, KEY), SpeechDialect(**options))
+
+
+def test_instructions_and_speed_are_taken(openai):
+    request = SpeechRequest("hello", "alloy", "en-US", 1.2)
+    list(voice_of(openai, instructions="Speak like a pirate.").synthesize(request))
+    assert openai.requests[0]["instructions"] == "Speak like a pirate."
+    assert openai.requests[0]["speed"] == 1.2
+
+
+def test_a_long_text_is_asked_for_in_parts_that_end_with_sentences(openai):
+    sentence = "This sentence is said again and again until nobody can listen any more. "
+    request = SpeechRequest(sentence * 80, "alloy", "en-US")
+    pcm = sound(voice_of(openai).synthesize(request))
+    parts = [asked["input"] for asked in openai.requests]
+    assert len(parts) == 2
+    assert all(len(part) <= 4096 and part.endswith(".") for part in parts)
+    assert " ".join(parts) == request.text.strip()
+    assert pcm == openai.sound * 2
+
+
+def test_times_of_a_second_part_go_on_from_the_first():
+    with speech_server() as server:
+        speech = speaker(server, events=True, most_characters=10)
+        events = list(speech.synthesize(SpeechRequest("hello you. hello me.", "alloy", "en")))
+    first, second = [event for event in events if isinstance(event, Timings)]
+    assert second.words[0].start_ms == first.words[0].start_ms + 200
+
+
+@pytest.mark.parametrize(
+    ("form", "rate"), [("wav", 24_000), ("mp3", 24_000), ("opus", 48_000), ("aac", 24_000)]
+)
+def test_formats_of_all_kinds_are_decoded(openai, form, rate):
+    events = list(voice_of(openai, response_format=form).synthesize(HELLO))
+    assert {event.sample_rate for event in events if isinstance(event, PcmChunk)} == {rate}
+    seconds = len(sound(events)) / 2 / rate
+    assert seconds == pytest.approx(len(openai.sound) / 2 / openai.sample_rate, abs=0.06)
+
+
+def test_an_answer_that_does_not_say_what_it_is_is_what_was_asked_for(openai):
+    openai.misbehave("wrong-type")
+    assert sound(voice_of(openai, response_format="wav").synthesize(HELLO)) == openai.sound
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (SpeechRequest("hello", "nobody", "en"), "voice_not_found"),
+        (SpeechRequest("hello", "alloy", "en", 9.0), "provider_rejected"),
+    ],
+)
+def test_what_openai_refuses_is_told_by_its_code(openai, request_, code):
+    with pytest.raises(AdapterError) as caught:
+        list(voice_of(openai).synthesize(request_))
+    assert (caught.value.code, caught.value.retryable) == (code, False)
+
+
+def test_an_error_that_calls_itself_a_success_is_no_sound(openai):
+    openai.misbehave("json")
+    with pytest.raises(AdapterError) as caught:
+        list(voice_of(openai).synthesize(HELLO))
+    assert not caught.value.retryable
+    assert "hello" not in str(caught.value)
+
+
+def test_fields_of_a_server_s_own_go_along():
+    with speech_server() as server:
+        list(speaker(server, extra={"lang_code": "a"}).synthesize(HELLO))
+    assert server.requests[0]["lang_code"] == "a"
+
+
+def test_an_unknown_format_is_a_mistake_in_the_file():
+    with pytest.raises(ValueError, match="response_format"):
+        SpeechDialect(response_format="flac")
+
+
+def test_deadlines_stand_in_a_file_as_a_table():
+    options = {"deadlines": {"read": 7.0}}
+    made = registry.synthesizer("openai_compatible", Endpoint("http://127.0.0.1:9"), options)
+    assert made._dialect.deadlines == Deadlines(read=7.0)
