@@ -41,6 +41,7 @@ VOICES = {
     "zh-CN-XiaoxiaoNeural": "Female",
     "zh-CN-YunxiNeural": "Male",
     "zh-CN-liaoning-XiaobeiNeural": "Female",
+    "iu-Latn-CA-SiqiniqNeural": "Female",
     "ja-JP-NanamiNeural": "Female",
     "de-DE-KatjaNeural": "Female",
 }

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import re
 import socket
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ from workers.adapters.tts.compressed import CompressedDecoder, decoded
 
 SERVICE = "https://speech.platform.bing.com/consumer/speech/synthesize/readaloud"
 TICKS_PER_MS = 10_000
-_VOICE = re.compile(r"[a-z]{2,}-[A-Z]{2,}-.+Neural")
+COMMUNICATE = "edge_tts.communicate"
+_VOICE = re.compile(r"([a-z]{2,}(?:-[A-Za-z]+)+)-([A-Za-z0-9]+Neural)")
+_PROSODY = {"volume": re.compile(r"[+-]\d+%"), "pitch": re.compile(r"[+-]\d+Hz")}
 _CODES = {
     401: "provider_unauthorized",
     403: "provider_unauthorized",
@@ -46,18 +49,23 @@ class EdgeOptions:
     volume: str = "+0%"
     pitch: str = "+0Hz"
 
+    def __post_init__(self) -> None:
+        for name, form in _PROSODY.items():
+            if not form.fullmatch(str(getattr(self, name))):
+                raise TypeError(f"{name} is not as in {form.pattern}")
+
 
 class Edge(Streaming):
     """A synthesizer over Edge's read-aloud service. The rate of its MP3 is read from the stream."""
 
     def __init__(self, endpoint: Endpoint, options: EdgeOptions) -> None:
         self.provider = options.provider
-        self._base_url = endpoint.base_url or SERVICE
+        self.base_url = (endpoint.base_url or SERVICE).rstrip("/")
         self._options = options
 
     async def once(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
         """One attempt at one text."""
-        library = await asyncio.to_thread(module, "edge_tts.communicate", self._base_url, self.provider)
+        library = await asyncio.to_thread(module, COMMUNICATE, self.base_url, self.provider)
         text = clean(request.text).strip()
         if not text:
             raise self._error("There is nothing to say.", "no_audio", retryable=False)
@@ -86,11 +94,13 @@ class Edge(Streaming):
     def _begun(self, library: Any, text: str, request: SpeechRequest, line: "Line") -> "Turns":
         """Give the line what to say; nothing is sent before it is asked."""
         options = self._options
-        if not _VOICE.fullmatch(request.voice):
+        named = _VOICE.fullmatch(request.voice)
+        if named is None:
             raise self._error("There is no such voice.", "voice_not_found", retryable=False)
         speaking = library.Communicate(
             text,
-            request.voice,
+            # The library makes this of most short names, and refuses those with a script in them.
+            f"Microsoft Server Speech Text to Speech Voice ({named[1]}, {named[2]})",
             rate=f"{_percent(request.speed):+d}%",
             volume=options.volume,
             pitch=options.pitch,
@@ -188,9 +198,9 @@ class Line:
     async def hang_up(self) -> None:
         """Shut the sockets and let the library clear up behind itself."""
         self.cut()
-        if self._step and not self._step.done():
+        if self._step:
             self._step.cancel()
-            await asyncio.wait([self._step])
+            await asyncio.gather(self._step, return_exceptions=True)
         # Left where it stands, its inner generator would keep the session until it is collected.
         with suppress(Exception):  # whatever it says about the shut socket
             while await self._one() is not None:
@@ -277,7 +287,11 @@ def _module(name: str, base_url: str) -> ModuleType:
 
 def make(endpoint: Endpoint, options: Mapping[str, Any]) -> Edge:
     """From a provider's file; unknown options are a mistake in it and raise `TypeError`."""
-    return Edge(endpoint, EdgeOptions(**options))
+    made = Edge(endpoint, EdgeOptions(**options))
+    if installed():
+        # Reading the library takes a quarter of a second: before the first sentence, not in it.
+        threading.Thread(target=_module, args=(COMMUNICATE, made.base_url), name="edge", daemon=True).start()
+    return made
 
 
 def _percent(speed: float) -> int:

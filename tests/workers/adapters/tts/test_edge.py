@@ -14,6 +14,8 @@ from workers.adapters.tts.edge import SERVICE, Edge, EdgeOptions
 
 VOICE = "en-US-AriaNeural"
 TEXT = "Fish & chips <are> nice."
+LONG = f"and {'&' * 40} so " * 25
+"""More than a turn holds once it is escaped, and short to say."""
 
 
 @pytest.fixture(autouse=True)
@@ -75,11 +77,10 @@ async def test_the_speed_is_asked_for_in_percent(speed, rate):
 
 
 async def test_a_text_too_long_for_one_turn_is_said_in_several():
-    text = "These are twenty letters. " * 330
     with edge_service() as service:
-        events = await said(speaker(service, read_seconds=10.0), SpeechRequest(text, VOICE, "en-US"))
-    assert len(service.requests) == 3
-    assert " ".join(asked["text"] for asked in service.requests).split() == text.split()
+        events = await said(speaker(service, read_seconds=10.0), SpeechRequest(LONG, VOICE, "en-US"))
+    assert len(service.requests) == 2
+    assert " ".join(asked["text"] for asked in service.requests).split() == LONG.split()
     starts = [start for _, start, _ in words(events)]
     assert starts == sorted(starts)
     pcm = sum(len(event.pcm) for event in events if isinstance(event, PcmChunk))
@@ -87,10 +88,9 @@ async def test_a_text_too_long_for_one_turn_is_said_in_several():
 
 
 async def test_a_part_that_breaks_off_is_noticed_though_the_next_is_said():
-    text = "These are twenty letters. " * 200
     with edge_service() as service:
         service.misbehave("cut")
-        error = await failed(service, SpeechRequest(text, VOICE, "en-US"))
+        error = await failed(service, SpeechRequest(LONG, VOICE, "en-US"), read_seconds=10.0)
         assert len(service.requests) == 1
     assert error.code == "provider_truncated"
 
@@ -117,12 +117,19 @@ async def test_being_refused_twice_is_for_good():
     assert len(service.refused) == 2
 
 
-@pytest.mark.parametrize("voice", ["xx", "en-US-Aria", "<en-US-AriaNeural>", ""])
+@pytest.mark.parametrize("voice", ["xx", "en-US-Aria", "<en-US-AriaNeural>", "en-US-A'/>Neural", ""])
 async def test_what_is_no_voice_is_not_asked_for(voice):
     with edge_service() as service:
         error = await failed(service, SpeechRequest("Yes.", voice, "en-US"))
     assert (error.code, error.retryable) == ("voice_not_found", False)
     assert service.opened == 0
+
+
+@pytest.mark.parametrize("voice", ["iu-Latn-CA-SiqiniqNeural", "zh-CN-liaoning-XiaobeiNeural"])
+async def test_voices_of_scripts_and_dialects_speak(voice):
+    with edge_service() as service:
+        assert await said(speaker(service), SpeechRequest("Yes.", voice, ""))
+    assert service.requests[0]["voice"] == voice
 
 
 async def test_a_voice_that_the_service_does_not_have_says_nothing():
@@ -217,6 +224,7 @@ def test_nobody_speaks_through_it_unasked():
     assert catalogue.providers()["edge"].base_url == ""
 
 
-def test_an_unknown_option_is_a_mistake():
+@pytest.mark.parametrize("options", [{"rate": "+5%"}, {"volume": "loud"}, {"pitch": "5"}])
+def test_a_mistake_in_the_file_is_found_at_once(options):
     with pytest.raises(TypeError):
-        registry.synthesizer("edge", Endpoint(""), {"rate": "+5%"})
+        registry.synthesizer("edge", Endpoint(""), options)
