@@ -1,9 +1,10 @@
 """DashScope as its documents describe it: three protocols, strict about what it takes.
 
 Recognition (Paraformer), CosyVoice and Sambert share the task protocol at `/api-ws/v1/inference`; Qwen
-has a session of events at `/api-ws/v1/realtime`; voices are enrolled over REST. It refuses what the
-real one refuses: a wrong order, a task id that was used, unknown models, voices and parameters, text
-that is too long, markup where a voice takes none, a clone with another model than its own.
+has a session of events at `/api-ws/v1/realtime`; voices are enrolled over REST; chat and embeddings
+speak OpenAI's protocol. It refuses what the real one refuses: a wrong order, a task id that was used,
+unknown models, voices and parameters, text that is too long, markup where a voice takes none, a clone
+with another model than its own.
 
     python -m tests.support.dashscope --port 8710
 

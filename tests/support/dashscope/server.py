@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.dashscope.compatible import chat, embeddings
 from tests.support.dashscope.enrolment import answer, refusal
 from tests.support.dashscope.realtime import RealtimeSocket
 from tests.support.dashscope.state import KEY, Asked, Settings, State
@@ -25,13 +26,15 @@ _STATE = web.AppKey("state", State)
 
 
 def application(state: State) -> web.Application:
-    """`/api-ws/v1/inference`, `/api-ws/v1/realtime` and the REST call for voices."""
+    """Both kinds of sockets, the REST call for voices, and OpenAI's calls."""
     app = web.Application(client_max_size=32 * 1024 * 1024)
     app[_STATE] = state
     app.router.add_get("/api-ws/v1/inference", _inference)
     app.router.add_get("/api-ws/v1/inference/", _inference)
     app.router.add_get("/api-ws/v1/realtime", _realtime)
     app.router.add_post("/api/v1/services/audio/tts/customization", _customization)
+    app.router.add_post("/compatible-mode/v1/chat/completions", _chat)
+    app.router.add_post("/compatible-mode/v1/embeddings", _embeddings)
     return app
 
 
@@ -61,6 +64,16 @@ async def _socket(request: web.Request, kind: type[TaskSocket] | type[RealtimeSo
 async def _customization(request: web.Request) -> web.StreamResponse:
     state = request.app[_STATE]
     return _refused(state, request) or await answer(state, request)
+
+
+async def _chat(request: web.Request) -> web.StreamResponse:
+    state = request.app[_STATE]
+    return _refused(state, request) or await chat(state, request)
+
+
+async def _embeddings(request: web.Request) -> web.StreamResponse:
+    state = request.app[_STATE]
+    return _refused(state, request) or await embeddings(state, request)
 
 
 def _refused(state: State, request: web.Request) -> web.Response | None:

@@ -66,6 +66,7 @@ class Settings:
     repeat_finals: bool = False
     silence_seconds: float = 23.0
     word_times: str = "task"
+    reply: str = "It is open now."
     deploying: int = 1
 
 

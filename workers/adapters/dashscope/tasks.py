@@ -19,7 +19,7 @@ from workers.adapters.dashscope.verdicts import verdict
 from workers.adapters.errors import AdapterError
 from workers.adapters.sockets import Socket
 
-Streaming = Literal["duplex", "out"]
+Mode = Literal["duplex", "out"]
 Payload = Mapping[str, Any]
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Job:
     function: str
     model: str
     parameters: Payload
-    streaming: Streaming = "duplex"
+    streaming: Mode = "duplex"
     given: str = ""
 
 
