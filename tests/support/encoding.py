@@ -1,6 +1,7 @@
 """PCM as a provider compresses it, by PyAV."""
 
 import io
+from functools import lru_cache
 from typing import Literal
 
 import av
@@ -13,6 +14,7 @@ FORMATS = {
 }
 
 
+@lru_cache(maxsize=32)
 def encoded(
     pcm: bytes,
     rate: int,

@@ -222,6 +222,16 @@ async def test_a_connection_serves_one_request_after_the_other(case: TtsCase):
         assert service.opened == 1
 
 
+@pytest.mark.parametrize("case", _with())
+async def test_requests_at_the_same_time_do_not_mix(case: TtsCase):
+    with case.server() as service:
+        speaker = case.make(service)
+        await streamed(speaker, case)
+        expected, rate = service.sound, service.sample_rate
+        for events in await asyncio.gather(*(streamed(speaker, case) for _ in range(3))):
+            agrees(case, events, expected, rate)
+
+
 # Leaving
 
 
@@ -233,6 +243,18 @@ async def test_leaving_in_the_middle_hangs_up(case: TtsCase):
         await anext(events)
         await events.aclose()
         await soon_async(lambda: service.open_now == 0, "the provider still speaks")
+
+
+@pytest.mark.parametrize("case", _with("stall"))
+async def test_who_comes_after_one_that_left_hears_nothing_of_it(case: TtsCase):
+    with case.server() as service:
+        speaker = case.make(service)
+        agrees(case, await streamed(speaker, case), service.sound, service.sample_rate)
+        service.misbehave("stall")
+        events = speaker.stream(case.request)
+        await anext(events)
+        await events.aclose()
+        agrees(case, await streamed(speaker, case), service.sound, service.sample_rate)
 
 
 @pytest.mark.parametrize(("case", "way"), _each("stall", "silent"))
