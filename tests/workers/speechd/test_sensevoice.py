@@ -16,6 +16,10 @@ from aiohttp import FormData
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support.sensevoice import make_model, tones
+from workers.adapters import catalogue, registry
+from workers.adapters.endpoint import Endpoint
+from workers.adapters.errors import AdapterError
+from workers.adapters.stt.growing import wav
 from workers.speechd import app as speechd
 from workers.speechd import sensevoice
 from workers.speechd.ears import Ears
@@ -224,3 +228,25 @@ async def test_languages_it_does_not_know_are_refused(thread, model):
         assert (await answer.json())["error"]["code"] == "language_unsupported"
         answer = await client.post("/v1/audio/transcriptions", data=form(tones(LOW), language="ja-JP"))
         assert answer.status == 200
+
+
+async def test_parley_reaches_it_by_the_provider_s_file(thread, model):
+    async with sidecar(thread, model) as client:
+        provider = catalogue.providers()["sensevoice"]
+        options = {"provider": "sensevoice", **provider.recognition}
+        endpoint = Endpoint(str(client.make_url(provider.path)), "secret")
+        ears = registry.recognizer(options.pop("adapter"), endpoint, options)
+        sound = wav((tones(LOW, STOP, PAUSE, HIGH) * 32767).astype("<i2").tobytes())
+        heard = await ears.listen(sound, language="zh-CN")
+        assert (heard.text, heard.provider) == ("low. high", "sensevoice")
+        assert [segment.text for segment in heard.segments] == ["low.", "high"]
+
+
+async def test_parley_is_told_where_there_is_no_model(thread):
+    async with sidecar(thread, None) as client:
+        options = {"provider": "sensevoice", **catalogue.providers()["sensevoice"].recognition}
+        endpoint = Endpoint(str(client.make_url("/v1")), "secret")
+        ears = registry.recognizer(options.pop("adapter"), endpoint, options)
+        with pytest.raises(AdapterError) as caught:
+            await ears.listen(wav(bytes(32_000)))
+        assert (caught.value.code, caught.value.retryable) == ("provider_not_found", False)

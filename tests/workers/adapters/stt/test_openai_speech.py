@@ -96,7 +96,10 @@ def test_words_alone_make_segments_at_pauses():
     ]
 
 
-SUBTITLES = "1\r\n00:00:01,500 --> 00:00:02,250\r\n<i>Hello</i>\r\nthere.\r\n\r\n2\r\n01:00:03,000 --> 01:00:04,000\r\nBye."
+SUBTITLES = (
+    "1\r\n00:00:01,500 --> 00:00:02,250\r\n<i>Hello</i>\r\nthere.\r\n\r\n"
+    "2\r\n01:00:03,000 --> 01:00:04,000\r\nBye."
+)
 
 
 def test_subtitles_are_read_with_their_times():
