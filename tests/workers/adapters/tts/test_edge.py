@@ -2,9 +2,11 @@ import asyncio
 import gc
 import sys
 
+import aiohttp
+import numpy as np
 import pytest
 
-from tests.support.edge_service import LEAD_MS, EdgeService, edge_service, spoken
+from tests.support.edge_service import LEAD_MS, TOKEN, EdgeService, edge_service, spoken
 from workers.adapters import catalogue, registry, retry
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.errors import AdapterError
@@ -61,6 +63,15 @@ async def test_words_stand_where_they_are_heard():
         events = await said(speaker(service), SpeechRequest("One two three.", VOICE, "en-US"))
     assert words(events) == list(spoken("One two three.").words)
     assert words(events)[0][1] == LEAD_MS
+
+
+async def test_sound_begins_where_the_first_word_does():
+    with edge_service() as service:
+        events = await said(speaker(service), SpeechRequest("Mama.", VOICE, "en-US"))
+    pcm = b"".join(event.pcm for event in events if isinstance(event, PcmChunk))
+    loud = np.flatnonzero(np.abs(np.frombuffer(pcm, "<i2").astype(float)) > 300)
+    assert loud[0] / 24 == pytest.approx(words(events)[0][1], abs=15)
+    assert loud[-1] / 24 == pytest.approx(words(events)[0][2], abs=15)
 
 
 @pytest.mark.parametrize(
@@ -228,3 +239,34 @@ def test_nobody_speaks_through_it_unasked():
 def test_a_mistake_in_the_file_is_found_at_once(options):
     with pytest.raises(TypeError):
         registry.synthesizer("edge", Endpoint(""), options)
+
+
+async def test_the_fake_lets_nobody_in_without_token_and_headers():
+    """So that what passes here is what the service is asked in truth."""
+    with edge_service() as service:
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                await session.ws_connect(f"{service.url}/edge/v1?TrustedClientToken=x")
+    assert (caught.value.status, service.refused) == (403, ["client token"])
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ("good morning", "no headers"),
+        ("X-Timestamp:now\r\nPath:ssml\r\n\r\n<speak/>", "speech.config comes first"),
+    ],
+)
+async def test_the_fake_wants_things_in_their_order(first, reason):
+    library = edge.module("edge_tts.communicate", "http://127.0.0.1:1", "edge")
+    with edge_service() as service:
+        url = f"{service.url}/edge/v1?TrustedClientToken={TOKEN}&ConnectionId={'0' * 32}"
+        url += f"&Sec-MS-GEC={library.DRM.generate_sec_ms_gec()}&Sec-MS-GEC-Version=1-143.0.3650.75"
+        headers = library.DRM.headers_with_muid(library.WSS_HEADERS)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(url, headers=headers) as socket,
+        ):
+            await socket.send_str(first)
+            assert (await socket.receive()).data == 1007
+    assert service.refused == [reason]

@@ -1,10 +1,11 @@
 import json
 
+import httpx
 import numpy as np
 import pytest
 
 from tests.support.elevenlabs import KEY, VOICE, ElevenLabsService, elevenlabs, spoken
-from workers.adapters import registry, retry
+from workers.adapters import registry, retry, sockets
 from workers.adapters.elevenlabs import named_in, names, refused
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.errors import AdapterError
@@ -323,3 +324,51 @@ async def test_a_list_that_cannot_be_had_is_an_error(way, code):
     with elevenlabs(ways=[way]) as service, pytest.raises(AdapterError) as caught:
         await registry.lister("elevenlabs", Endpoint(service.url, KEY), {}).voices()
     assert caught.value.code == code
+
+
+# The fake: what passes here is what the service is asked in truth
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"text": " "},
+        {"model_id": "eleven_nothing"},
+        {"language_code": "en-US"},
+        {"voice_settings": {"stability": 2}},
+        {"voice_settings": {"loudness": 1}},
+        {"speed": 1},
+    ],
+)
+async def test_the_fake_refuses_what_the_service_would(changed):
+    asked = {"text": TEXT, "model_id": "eleven_flash_v2_5", **changed}
+    with elevenlabs() as service:
+        async with httpx.AsyncClient(base_url=service.url, headers={"xi-api-key": KEY}) as client:
+            answer = await client.post(f"/v1/text-to-speech/{VOICE}/stream", json=asked)
+            paid = await client.post(
+                f"/v1/text-to-speech/{VOICE}/stream?output_format=pcm_44100",
+                json={"text": TEXT, "model_id": "eleven_flash_v2_5"},
+            )
+    assert 400 <= answer.status_code < 500
+    assert paid.status_code == 403
+    assert not service.requests
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"text": "Hello "}],
+        [{"text": " "}, {"text": "no space behind"}],
+        [{"text": " ", "xi_api_key": KEY}],
+        [{"text": " "}, {"flush": True}],
+    ],
+)
+async def test_the_fakes_socket_refuses_what_the_service_would(messages):
+    with elevenlabs() as service:
+        url = f"{service.url.replace('http', 'ws')}/v1/text-to-speech/{VOICE}/stream-input"
+        async with sockets.lease(
+            f"{url}?model_id=eleven_flash_v2_5", {"xi-api-key": KEY}, open_seconds=2.0
+        ) as socket:
+            for message in messages:
+                await socket.send(json.dumps(message))
+            assert json.loads(await socket.receive(2.0))["error"]
