@@ -6,7 +6,7 @@ import { ParleySession, stateWords } from "./parley-live.js";
 import { Settings } from "./settings.js";
 import { recall, remember, takeTicket } from "./tickets.js";
 import { asText, Turns } from "./turns.js";
-import { ENDS, MICROPHONE, REFUSALS, troubleWords } from "./wording.js";
+import { ENDS, HANDOVER, MICROPHONE, REFUSALS, troubleWords } from "./wording.js";
 
 const body = $("call");
 const id = body.dataset.session;
@@ -113,6 +113,11 @@ function listen() {
   on("transcript", ({ entry }) => {
     if (entry.who === "user") turns.partial("");
     turns.put(entry);
+  });
+  on("handover", () => {
+    turns.note(HANDOVER);
+    hint(HANDOVER);
+    announce(HANDOVER);
   });
   on("microphone", showMicrophone);
   on("autoplay", ({ blocked }) => {

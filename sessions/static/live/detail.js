@@ -3,6 +3,7 @@
 import { call, explain } from "../studio/api.js";
 import { $, clock, confirmed, el, icon, lasting, toast } from "../studio/dom.js";
 import { recordingWords, talkStatus } from "./talks.js";
+import { sourceWords } from "./turns.js";
 import { ENDS } from "./wording.js";
 
 const id = $("talk").dataset.session;
@@ -65,6 +66,12 @@ function words(turns, talk) {
 
 /** An avatar's turn is shown by sentence where their times are known, a customer's as one. */
 function split(turn) {
+  const shown = pieces(turn);
+  if (shown.length) shown.at(-1).from = sourceWords(turn.sources ?? []);
+  return shown;
+}
+
+function pieces(turn) {
   const { who, interrupted, start_ms: startMs, end_ms: endMs, utterances = [] } = turn;
   const whole = who === "avatar" ? (turn.heard_text ?? turn.text) || turn.text : turn.text;
   if (!whole && !interrupted) return [];
@@ -90,6 +97,7 @@ function item(line, name) {
   const known = Number.isFinite(line.startMs);
   const text = el("span", { class: "line-text", dir: "auto" }, line.text, line.interrupted ? " " : null);
   if (line.interrupted) text.append(el("span", { class: "tag warn plain" }, "interrupted"));
+  if (line.from) text.append(el("span", { class: "line-from faint" }, line.from));
   const time = el("span", { class: "line-time num" }, known ? clock(line.startMs) : "");
   const who = el("span", { class: "line-who" }, line.first ? (line.who === "user" ? "Customer" : name) : "");
   const button = el("button", { class: "line-button", type: "button", disabled: !known }, time, who, text);

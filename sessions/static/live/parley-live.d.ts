@@ -41,6 +41,16 @@ export interface Entry {
   /** Milliseconds on the session's timeline. */
   startMs: number | null;
   endMs: number | null;
+  /** Documents that an answer was given to draw on, the likeliest first. */
+  sources: Source[];
+}
+
+export interface Source {
+  document: string;
+  name: string;
+  /** Of a PDF, from 1. */
+  page: number | null;
+  passage: number;
 }
 
 export interface Stats {
@@ -67,6 +77,8 @@ export interface SessionEvents {
   transcript: { entry: Entry; entries: Entry[] };
   /** Empty text: nobody says anything any more. */
   caption: { turn: number; text: string; startMs: number | null; endMs: number | null; interrupted: boolean };
+  /** The avatar asked for a human. */
+  handover: { turn: number; reason: string };
   metrics: Record<string, number | string>;
   stats: Stats;
   network: { network: "good" | "weak" };

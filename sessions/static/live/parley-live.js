@@ -12,7 +12,15 @@
 
 export const STATES = ["new", "connecting", "queued", "live", "reconnecting", "ended", "replaced", "failed"];
 const OVER = new Set(["ended", "replaced", "failed"]);
-const WORDS = new Set(["transcript.final", "reply.delta", "reply.utterance", "speech.ended", "metrics"]);
+const WORDS = new Set([
+  "transcript.final",
+  "reply.sources",
+  "reply.delta",
+  "reply.utterance",
+  "speech.ended",
+  "session.handover",
+  "metrics",
+]);
 const CLOSED = { 4409: "replaced", 4410: "session_ended" };
 const MOVED = 4012; // the close code of a session that goes on in another process
 const DEFAULTS = {
@@ -389,7 +397,7 @@ class Transcript {
     const key = `${who} ${number}`;
     let entry = this.#turns.get(key);
     if (!entry) {
-      entry = { turn: number, who, text: "", pending: "", done: false, interrupted: false, startMs: null, endMs: null };
+      entry = { turn: number, who, text: "", pending: "", done: false, interrupted: false, startMs: null, endMs: null, sources: [] };
       this.#turns.set(key, entry);
       this.entries.push(entry);
       Object.defineProperty(entry, "written", { value: "", writable: true, enumerable: false });
@@ -401,6 +409,12 @@ class Transcript {
     const entry = this.#turn(number, "user");
     Object.assign(entry, { text, done: true, endMs: atMs });
     this.partial = "";
+    return entry;
+  }
+
+  sources(number, sources) {
+    const entry = this.#turn(number, "avatar");
+    entry.sources = sources;
     return entry;
   }
 
@@ -710,6 +724,10 @@ export class ParleySession extends EventTarget {
         return this.#tell("partial", { text: event.text });
       case "transcript.final":
         return this.#wrote(this.#transcript.user(event.turn, event.text, event.at_ms));
+      case "reply.sources":
+        return this.#wrote(this.#transcript.sources(event.turn, event.sources ?? []));
+      case "session.handover":
+        return this.#tell("handover", { turn: event.turn, reason: event.reason ?? "" });
       case "reply.delta":
         return this.#wrote(this.#transcript.delta(event.turn, event.text));
       case "reply.utterance":

@@ -27,6 +27,9 @@ export class Turns {
     parts.said.textContent = entry.text;
     parts.coming.textContent = entry.pending ? ` ${entry.pending}` : "";
     parts.mark.hidden = !entry.interrupted;
+    const from = sourceWords(entry.sources ?? []);
+    if (parts.from.textContent !== from) parts.from.textContent = from;
+    parts.from.hidden = !from || !entry.text;
     parts.node.hidden = !entry.text && !entry.pending && !entry.interrupted;
     parts.node.dataset.done = String(entry.done);
     this.#follow(stay);
@@ -50,18 +53,28 @@ export class Turns {
     this.#follow(stay);
   }
 
+  /** Something that happened, between what was said. */
+  note(text) {
+    const stay = this.#followed();
+    this.list.insertBefore(el("li", { class: "turn-note" }, text), this.#partial?.node ?? null);
+    this.empty.hidden = true;
+    this.#follow(stay);
+  }
+
   #make(who) {
     const said = el("span", { class: "said" });
     const coming = el("span", { class: "coming" });
     const mark = el("span", { class: "tag warn plain", hidden: true }, "interrupted");
+    const from = el("p", { class: "turn-from", dir: "auto", hidden: true });
     const node = el(
       "li",
       { class: "turn" },
       el("span", { class: "turn-who" }, who === "user" ? "You" : this.name),
       el("p", { class: "turn-text", dir: "auto" }, said, coming, " ", mark),
+      from,
     );
     node.dataset.who = who;
-    return { node, said, coming, mark };
+    return { node, said, coming, mark, from };
   }
 
   /** Scroll along, unless somebody reads further up. */
@@ -73,6 +86,20 @@ export class Turns {
   #follow(stay) {
     if (stay) this.list.scrollTop = this.list.scrollHeight;
   }
+}
+
+/** Where an answer comes from: each document once, with its pages. */
+export function sourceWords(sources) {
+  const pages = new Map();
+  for (const { name, page } of sources) {
+    const known = pages.get(name) ?? new Set();
+    pages.set(name, page ? known.add(page) : known);
+  }
+  const named = [...pages].map(([name, found]) => {
+    const told = [...found].sort((a, b) => a - b).join(", ");
+    return told ? `${name} (${found.size > 1 ? "pages" : "page"} ${told})` : name;
+  });
+  return named.length ? `From ${named.join(" · ")}` : "";
 }
 
 /** As a plain text file. */

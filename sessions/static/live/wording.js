@@ -12,7 +12,10 @@ export const ENDS = {
   failed: "Something went wrong on our side. It was logged.",
   admin_ended: "Somebody of the staff ended the conversation.",
   erased: "The conversation was erased.",
+  avatar_ended: "The avatar said goodbye.",
 };
+
+export const HANDOVER = "A human colleague was asked to join you.";
 
 export const REFUSALS = {
   token_invalid: "This link is not valid, or no longer.",

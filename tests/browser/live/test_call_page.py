@@ -331,6 +331,22 @@ def test_a_failed_answer_is_told_in_words_of_its_own(fake, call) -> None:
     page.locator("#banner").get_by_text("The answer could not be made. Please say it again.").wait_for()
 
 
+def test_an_answer_shows_where_it_comes_from_and_a_human_is_announced(fake, call) -> None:
+    page = call().page
+    sources = [
+        {"document": "doc_1", "name": "prices.pdf", "page": 12, "passage": 3},
+        {"document": "doc_1", "name": "prices.pdf", "page": 2, "passage": 0},
+        {"document": "doc_2", "name": "notes.md", "page": None, "passage": 0},
+    ]
+    fake.emit(type="reply.sources", turn=8, sources=sources)
+    fake.emit(type="reply.delta", turn=8, text="A service costs 60 euros.")
+    fake.emit(type="reply.utterance", turn=8, text="A service costs 60 euros.", start_ms=1, end_ms=2)
+    page.locator(".turn-from").get_by_text("From prices.pdf (pages 2, 12) · notes.md").wait_for()
+    fake.emit(type="session.handover", turn=8, reason="wants a human")
+    page.locator("#banner").get_by_text("A human colleague was asked to join you.").wait_for()
+    page.locator(".turn-note").get_by_text("A human colleague").wait_for()
+
+
 def test_ending_asks_first_and_offers_the_transcript(fake, call) -> None:
     made = call(accept_downloads=True)
     page = made.page
