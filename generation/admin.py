@@ -19,6 +19,7 @@ from generation.avatars.models import Avatar
 from generation.avatars.presenter import link
 from generation.avatars.services import Consent
 from generation.clips.models import Clip
+from generation.providers.models import ClonedVoice, VoiceConsent
 from generation.uploads.models import Upload
 from project.errors import ParleyError
 
@@ -343,3 +344,27 @@ class UploadAdmin(LookOnly):
     @display(description="Length")
     def length(self, upload: Upload) -> str:
         return f"{upload.duration_ms / 1000:.1f} s" if upload.duration_ms else "-"
+
+
+@admin.register(ClonedVoice)
+class ClonedVoiceAdmin(LookOnly):
+    list_display = [
+        "name",
+        "owner",
+        "provider",
+        "language",
+        "status",
+        "failure_code",
+        "created_at",
+        "deleted_at",
+    ]
+    list_filter = ["status", "provider"]
+    search_fields = ["id", "name", "owner__email"]
+    list_select_related = ["owner"]
+    exclude = ["lease_token", "lease_until"]
+
+
+@admin.register(VoiceConsent)
+class VoiceConsentAdmin(LookOnly):
+    list_display = ["speaker", "account", "version", "given_at", "ip"]
+    search_fields = ["speaker", "account", "voice__id"]

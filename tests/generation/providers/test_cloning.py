@@ -325,3 +325,15 @@ def test_what_has_to_be_agreed_to_can_be_read(client: APIClient) -> None:
     told = client.get("/api/v1/voices/consent").json()
     assert told["version"] == clones.CONSENT_VERSION
     assert [one["id"] for one in told["providers"]] == ["elevenlabs"]
+
+
+def test_staff_can_look_at_consents_and_change_none(
+    post: Callable[..., Any], client: APIClient, admin_client: Any
+) -> None:
+    post()
+    page = admin_client.get("/admin/generation/voiceconsent/")
+    assert "Alice Example" in page.content.decode()
+    consent = _row().consent
+    assert admin_client.get(f"/admin/generation/voiceconsent/{consent.pk}/change/").status_code == 200
+    assert admin_client.post(f"/admin/generation/voiceconsent/{consent.pk}/delete/").status_code == 403
+    assert admin_client.get(f"/admin/generation/clonedvoice/{_row().pk}/change/").status_code == 200
