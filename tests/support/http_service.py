@@ -100,7 +100,8 @@ class HttpService:
         if way == "garbage":
             return web.Response(text=f"<p>{TEXT}</p>", content_type="text/html")
         if way == "silent":
-            await asyncio.sleep(3600)
+            await request.read()  # who does not read does not see either that somebody hangs up
+            await _hang(request)
         if way == "drop":
             assert request.transport is not None
             request.transport.abort()
@@ -138,11 +139,13 @@ async def send(
         answer.content_length = len(body)
     await answer.prepare(request)
     step = 333 if way in ("odd", "slow-chunks") else PIECE
+    if way in ("stall", "cut"):
+        step = min(step, max(2, len(body) // 2))
     for at in range(0, len(body), step):
         if way in ("stall", "cut") and at >= len(body) // 2:
             await asyncio.sleep(0.05)
             if way == "stall":
-                await asyncio.sleep(3600)
+                await _hang(request)
             assert request.transport is not None
             request.transport.close()
             raise ConnectionResetError
@@ -150,6 +153,12 @@ async def send(
         await asyncio.sleep(0.001 if way == "slow-chunks" else 0)
     await answer.write_eof()
     return answer
+
+
+async def _hang(request: web.Request) -> None:
+    """Do nothing until the client is gone; who left before this began cancels nobody."""
+    while request.transport is not None:
+        await asyncio.sleep(0.01)
 
 
 S = TypeVar("S", bound=HttpService)

@@ -95,8 +95,9 @@ class _Hearing:
     async def close(self) -> None:
         tasks: list[asyncio.Task[Any]] = [self._gathering, *([self._asked] if self._asked else [])]
         for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            if not task.cancelling():  # a second one would disturb how a connection is closed
+                task.cancel()
+        await asyncio.wait(tasks)
 
     async def _gather(self, sound: AsyncIterator[bytes]) -> None:
         try:
@@ -168,7 +169,7 @@ class _Hearing:
         asked = self._asked
         if asked is not None and not self._covered(until):
             asked.cancel()
-            await asyncio.gather(asked, return_exceptions=True)
+            await asyncio.wait({asked})
         elif asked is not None:
             self._known = None
             with suppress(AdapterError):  # it is asked once more
