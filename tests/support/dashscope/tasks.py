@@ -62,7 +62,7 @@ class TaskSocket:
         self, state: State, socket: web.WebSocketResponse, request: web.Request, number: int
     ) -> None:
         self._state, self._socket, self._request, self._number = state, socket, request, number
-        self._inbox: asyncio.Queue[WSMessage | None] = asyncio.Queue()
+        self._inbox: asyncio.Queue[WSMessage] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._asked: Asked | None = None
         self._idle = Idle(socket, state.settings.idle_seconds)
@@ -76,7 +76,7 @@ class TaskSocket:
                 self._idle.end()
                 if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                     break
-                await self._take(message)
+                self._take(message)
         finally:
             self._idle.end()
             await self._abandon()
@@ -90,17 +90,24 @@ class TaskSocket:
         if self._asked is not None and not self._asked.done:
             self._asked.left_early = True
 
-    async def _take(self, message: WSMessage) -> None:
+    def _take(self, message: WSMessage) -> None:
         if self._running is not None and not self._running.done():
             self._inbox.put_nowait(message)
-            return
+        else:
+            self._begin(message)
+
+    def _begin(self, message: WSMessage) -> None:
+        self._idle.end()
         self._running = asyncio.create_task(self._guarded(message))
         self._running.add_done_callback(self._ended)
 
     def _ended(self, _: object) -> None:
         self._running = None
-        if not self._socket.closed:
-            self._idle.begin()
+        if self._socket.closed:
+            return
+        self._idle.begin()
+        if not self._inbox.empty():  # the next task was quicker than the end of this one
+            self._begin(self._inbox.get_nowait())
 
     async def _guarded(self, message: WSMessage) -> None:
         task_id = ""
@@ -220,7 +227,7 @@ class TaskSocket:
 
     async def _next_action(self, asked: Asked) -> tuple[str, dict[str, Any]]:
         message = await self._inbox.get()
-        if message is None or message.type is not WSMsgType.TEXT:
+        if message.type is not WSMsgType.TEXT:
             raise Refused("InvalidParameter", "text was expected")
         content = _read(message.data)
         header = content["header"]
@@ -249,7 +256,7 @@ class TaskSocket:
             await self._send("result-generated", asked.task_id, _HEARTBEAT)
         while True:
             message = await self._sound_or_text()
-            if message is not None and message.type is WSMsgType.BINARY:
+            if message.type is WSMsgType.BINARY:
                 asked.frames += 1
                 asked.received += len(message.data)
                 for result in ear.heard():
@@ -265,7 +272,7 @@ class TaskSocket:
         await self._misbehave_hearing(asked.way)
         await self._send("task-finished", asked.task_id, {"output": {}, "usage": None})
 
-    async def _sound_or_text(self) -> WSMessage | None:
+    async def _sound_or_text(self) -> WSMessage:
         seconds = self._state.settings.silence_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -273,7 +280,7 @@ class TaskSocket:
         except TimeoutError:
             raise Refused("InvalidParameter", f"request timeout after {seconds:g} seconds.") from None
 
-    async def _finish(self, asked: Asked, message: WSMessage | None) -> tuple[str, Any]:
+    async def _finish(self, asked: Asked, message: WSMessage) -> tuple[str, Any]:
         self._inbox.put_nowait(message)
         action, given = await self._next_action(asked)
         if action != "finish-task":

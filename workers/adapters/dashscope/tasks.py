@@ -121,7 +121,8 @@ class Task:
             if isinstance(message, bytes):
                 return "sound", message
             header, payload = self._read(message)
-            if header.get("task_id") != self._id:
+            # What the service cannot even read it refuses without an id.
+            if (header.get("task_id") or self._id) != self._id:
                 continue
             if header.get("event") == "task-failed":
                 raise self._failure(header)

@@ -405,3 +405,46 @@ async def test_the_server_refuses_to_change_a_session_that_has_begun():
             answer = json.loads(await socket.recv())
             assert (answer["type"], answer["error"]["code"]) == ("error", "invalid_value")
             await socket.wait_closed()
+
+
+async def test_a_session_is_cancelled_and_finished_as_documented():
+    async def told(kind: str) -> dict[str, Any]:
+        while (event := json.loads(await socket.recv()))["type"] != kind:
+            assert event["type"] != "error"
+        return dict(event)
+
+    async def send(kind: str, **content: Any) -> None:
+        await socket.send(json.dumps({"type": kind, "event_id": uuid.uuid4().hex, **content}))
+
+    with dashscope(pause_ms=20) as server:
+        url = server.url.replace("http", "ws") + "/api-ws/v1/realtime?model=qwen3-tts-flash-realtime"
+        async with connect(url, additional_headers={"Authorization": f"Bearer {KEY}"}, proxy=None) as socket:
+            await told("session.created")
+            await send("session.update", session={"voice": "Ethan", "mode": "commit"})
+            await told("session.updated")
+            await send("input_text_buffer.append", text=TEXT)
+            await send("input_text_buffer.commit")
+            await told("response.audio.delta")
+            await send("response.cancel")
+            assert (await told("response.done"))["response"]["status"] == "cancelled"
+            await send("session.finish")
+            await told("session.finished")
+            await socket.wait_closed()
+
+
+async def test_a_task_is_cancelled_as_documented():
+    task_id, events = uuid.uuid4().hex, []
+    with dashscope() as server:
+        url = server.url.replace("http", "ws") + "/api-ws/v1/inference"
+        async with connect(url, additional_headers={"Authorization": f"Bearer {KEY}"}, proxy=None) as socket:
+            for action, payload in (
+                ("run-task", job()),
+                ("finish-task", {"input": {"directive": "cancel"}}),
+                ("run-task", job()),
+            ):
+                await socket.send(message(action, task_id, payload))
+                answer = json.loads(await socket.recv())["header"]
+                assert answer["task_id"] == task_id
+                events.append(answer["event"])
+    assert events == ["task-started", "task-finished", "task-failed"]
+    assert answer["error_message"] == "task_id has been used"
