@@ -21,7 +21,7 @@ class AnswerReader:
     """The chunks of a chat completion to text, calls and cost.
 
     `finish_reason` is what the server gave (`stop`, `length`, `tool_calls`, `content_filter`...). The
-    chunks are the SDK's, which checks nothing: any field may be missing or of another type.
+    chunks are as they came: any field may be missing or of another type.
     """
 
     def __init__(self, provider: str, model: str = "") -> None:
@@ -33,11 +33,11 @@ class AnswerReader:
 
     def feed(self, chunk: Any) -> str:
         """Return the text of a chunk; empty where it brings none."""
-        choices = getattr(chunk, "choices", None)
+        choices = _of(chunk, "choices")
         if not isinstance(choices, list):
             raise broken(self._provider)
-        if (usage := getattr(chunk, "usage", None)) is not None:
-            model = getattr(chunk, "model", None) or self._model
+        if (usage := _of(chunk, "usage")) is not None:
+            model = _of(chunk, "model") or self._model
             self.usage = _usage(usage, self._provider, model)
         return "".join(self._choice(choice) for choice in choices[:1])
 
@@ -67,19 +67,19 @@ class AnswerReader:
         return [call.whole(number) for number, call in enumerate(self._calls) if call.name]
 
     def _choice(self, choice: Any) -> str:
-        self.finish_reason = str(getattr(choice, "finish_reason", None) or self.finish_reason)
-        delta = getattr(choice, "delta", None)
-        for part in getattr(delta, "tool_calls", None) or ():
+        self.finish_reason = str(_of(choice, "finish_reason") or self.finish_reason)
+        delta = _of(choice, "delta")
+        for part in _of(delta, "tool_calls") or ():
             self._call(part)
-        text = getattr(delta, "content", None)
+        text = _of(delta, "content")
         return self._thoughts.feed(text) if isinstance(text, str) else ""
 
     def _call(self, part: Any) -> None:
         """A part of a call: its beginning names the tool, what follows are pieces of its arguments."""
-        call_id = str(getattr(part, "id", None) or "")
-        index = getattr(part, "index", None)
-        function = getattr(part, "function", None)
-        name = str(getattr(function, "name", None) or "")
+        call_id = str(_of(part, "id") or "")
+        index = _of(part, "index")
+        function = _of(part, "function")
+        name = str(_of(function, "name") or "")
         call = next((each for each in reversed(self._calls) if each.index == index), None)
         # Some servers number every call 0, or none at all: a name under another id begins a new one.
         if call is None or (name and call_id and call.id and call_id != call.id):
@@ -87,7 +87,7 @@ class AnswerReader:
                 raise broken(self._provider)
             call = _Call(index)
             self._calls.append(call)
-        call.add(call_id, name, getattr(function, "arguments", None))
+        call.add(call_id, name, _of(function, "arguments"))
 
     def given_up(self, error: Any) -> AdapterError:
         """An error in the middle of a stream; its words may repeat the conversation and stay out."""
@@ -102,6 +102,11 @@ class AnswerReader:
             retryable=busy or not kind,
             code="provider_busy" if busy else "provider_error",
         )
+
+
+def _of(told: Any, name: str) -> Any:
+    """A field of what should be an object."""
+    return told.get(name) if isinstance(told, dict) else None
 
 
 def broken(provider: str) -> AdapterError:
@@ -142,7 +147,7 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 def _usage(told: Any, provider: str, model: Any) -> Usage:
-    counts = (getattr(told, "prompt_tokens", 0), getattr(told, "completion_tokens", 0))
+    counts = (_of(told, "prompt_tokens"), _of(told, "completion_tokens"))
     prompt, completion = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
     return Usage(provider, str(model or "")[:120], prompt, completion)
 
