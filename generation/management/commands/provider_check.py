@@ -17,9 +17,11 @@ from generation.voices import Voice
 from workers.adapters.errors import AdapterError
 from workers.adapters.llm.base import Message
 from workers.adapters.tts.base import PcmChunk, SpeechRequest, Timings
+from workers.adapters.tts.speech_service import SpeechService
 from workers.rendering.audio import decode_audio
 from workers.speech.script import sentences
 from workers.speech.speak import speak_sentence
+from workers.speech.voices import synthesizer_for
 
 DEADLINE_SECONDS = 60.0
 QUESTION = "Say hello in one short sentence."
@@ -97,6 +99,7 @@ def _speak(tell: Tell, name: str, options: dict[str, Any]) -> None:
     text = options["text"] or voice.sample_text
     request = SpeechRequest(text, voice.provider_voice, voice.language, priority="live")
     tell("voice", f"{voice.id}: {voice.name} ({voice.language})")
+    _ready(tell, voice)
 
     async def run() -> None:
         started, first, samples, rate, words = time.monotonic(), 0.0, 0, 0, 0
@@ -111,6 +114,21 @@ def _speak(tell: Tell, name: str, options: dict[str, Any]) -> None:
         tell("all of it", f"{samples / max(rate, 1):.1f} s of sound, times of {words} words", _since(started))
 
     asyncio.run(run())
+
+
+def _ready(tell: Tell, voice: Voice) -> None:
+    """What a service of one's own says of its model. Some load it only when they are asked to speak."""
+    address = accounts.address(voice.provider)
+    adapter = synthesizer_for(voice, {voice.provider: address}) if address else None
+    if not isinstance(adapter, SpeechService):
+        return
+    started = time.monotonic()
+    try:
+        asyncio.run(adapter.check())
+    except AdapterError as error:
+        tell("model", f"{error.code}: {error}", _since(started))
+    else:
+        tell("model", "loaded", _since(started))
 
 
 def _voice(name: str, wanted: str) -> Voice:

@@ -8,7 +8,9 @@ from django.core.management import CommandError, call_command
 
 from tests.generation.providers.conftest import SECRET
 from tests.support.elevenlabs import VOICE, ElevenLabsService
+from tests.support.http_service import served
 from tests.support.provider_stub import provider_stub
+from tests.support.speech_services import SpeechServiceFake
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,3 +70,17 @@ def test_a_language_model_and_the_local_service_can_be_checked(settings: Any) ->
 
 def test_the_scripted_model_can_be_checked() -> None:
     assert "answered:" in _checked("scripted")
+
+
+def test_a_service_of_one_s_own_says_whether_its_model_is_loaded(settings: Any) -> None:
+    with served(SpeechServiceFake("cosyvoice")) as service:
+        told = {"base_url": service.url, "api_key": "", "model": ""}
+        settings.PROVIDERS = settings.PROVIDERS | {"COSYVOICE_LOCAL": told}
+        service.loaded = False
+        first = _checked("cosyvoice-local", "--kind", "tts")
+        service.loaded = True
+        second = _checked("cosyvoice-local", "--kind", "tts")
+    assert "no model loaded yet" in first
+    assert first.strip().endswith("works."), "some load it only when they are asked to speak"
+    assert "no model" not in second
+    assert "loaded" in second

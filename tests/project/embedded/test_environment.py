@@ -1,6 +1,7 @@
 """Who listens where, for every way of being asked."""
 
 import socket
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -157,3 +158,22 @@ def test_damaged_data_of_the_broker_is_moved_not_deleted(home: Home) -> None:
     assert aside is not None
     assert (aside / "appendonly.aof.1.incr.aof").read_text() == "broken"
     assert not folder.exists()
+
+
+def test_a_sensevoice_model_is_given_to_the_sidecar_and_told_to_the_rest(
+    home: Home, ports: Ports, tmp_path: Path
+) -> None:
+    made = _plan(home, ports, SENSEVOICE_FOLDER=str(tmp_path))
+    (speech,) = [part for part in stack.parts(made) if part.name == "speech"]
+    assert speech.command[speech.command.index("--sensevoice") + 1] == str(tmp_path)
+    assert made.env["SENSEVOICE_BASE_URL"] == made.env["SPEECH_URL"]
+    assert made.env["SENSEVOICE_API_KEY"] == made.env["SPEECH_API_KEY"]
+
+
+def test_without_such_a_model_nobody_is_sent_to_it(home: Home, ports: Ports) -> None:
+    assert "SENSEVOICE_BASE_URL" not in _plan(home, ports).env
+
+
+def test_a_model_that_is_not_there_is_named_at_once(home: Home, ports: Ports) -> None:
+    with pytest.raises(StackError, match="SENSEVOICE_FOLDER"):
+        _plan(home, ports, SENSEVOICE_FOLDER="/nonexistent/model")
