@@ -72,7 +72,10 @@ def env_providers(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
 
 
 def _prefix(file: Path) -> str:
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise ImproperlyConfigured(f"{file} is no YAML: {exc}") from exc
     prefix = content.get("credentials", "") if isinstance(content, dict) else ""
     if prefix and not re.fullmatch(r"[A-Z][A-Z0-9_]*", prefix):
         raise ImproperlyConfigured(f"{file}: credentials is {prefix!r}; capitals, digits and _ are needed")
