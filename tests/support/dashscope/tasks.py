@@ -65,6 +65,7 @@ class TaskSocket:
         self._inbox: asyncio.Queue[WSMessage] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._asked: Asked | None = None
+        self._over = False
         self._idle = Idle(socket, state.settings.idle_seconds)
 
     async def serve(self) -> None:
@@ -78,6 +79,7 @@ class TaskSocket:
                     break
                 self._take(message)
         finally:
+            self._over = True
             self._idle.end()
             await self._abandon()
 
@@ -103,7 +105,7 @@ class TaskSocket:
 
     def _ended(self, _: object) -> None:
         self._running = None
-        if self._socket.closed:
+        if self._socket.closed or self._over:
             return
         self._idle.begin()
         if not self._inbox.empty():  # the next task was quicker than the end of this one
