@@ -32,6 +32,7 @@ from workers.adapters.tts.within import within
 
 MODES = ("", "zero_shot", "cross_lingual", "instruct")
 DEFAULT = "default"
+UNWELL = frozenset({"error", "failed", "disabled", "loading", "starting", "unavailable", "unhealthy"})
 EMOTIONS = 8
 LIVELIEST = 1.5
 _LETTER = re.compile(r"\w")
@@ -197,12 +198,10 @@ def shortest_seconds(text: str, speed: float) -> float:
 
 
 def _loaded(health: Mapping[str, Any]) -> bool:
-    """`loaded` is true, or names what is; services without that field are believed."""
-    return bool(health.get("loaded", health.get("ready", True))) and health.get("status", "ok") in (
-        "ok",
-        "ready",
-        "healthy",
-    )
+    """`loaded` is true, or names what is; a service without that field is believed unless it is unwell."""
+    if not health.get("loaded", health.get("ready", True)):
+        return False
+    return str(health.get("status", "ok")).lower() not in UNWELL
 
 
 def _seconds(event: SpeechEvent) -> float:

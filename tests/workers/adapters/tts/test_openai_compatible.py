@@ -305,6 +305,8 @@ def test_fields_of_a_server_s_own_go_along():
 def test_an_unknown_format_is_a_mistake_in_the_file():
     with pytest.raises(ValueError, match="response_format"):
         SpeechDialect(response_format="flac")
+    with pytest.raises(ValueError, match="pcm"):
+        SpeechDialect(response_format="mp3", events=True)
 
 
 def test_deadlines_stand_in_a_file_as_a_table():

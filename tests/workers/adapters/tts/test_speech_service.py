@@ -10,6 +10,7 @@ from tests.support.speech_services import SpeechServiceFake
 from workers.adapters import catalogue, registry, retry
 from workers.adapters.endpoint import Deadlines, Endpoint
 from workers.adapters.errors import AdapterError
+from workers.adapters.tts import speech_service
 from workers.adapters.tts.base import PcmChunk, SpeechRequest
 from workers.adapters.tts.speech_service import ServiceDialect, SpeechService, shortest_seconds
 from workers.adapters.tts.voice_assets import VoiceAssets
@@ -124,6 +125,21 @@ async def test_a_service_without_a_model_is_busy_although_it_calls_itself_well()
         assert (caught.value.code, caught.value.retryable) == ("provider_busy", True)
         fake.loaded = True
         await voice_of(fake).check()
+
+
+@pytest.mark.parametrize(
+    ("told", "fine"),
+    [
+        ({"status": "ok"}, True),
+        ({"status": "running", "models": ["indextts"]}, True),
+        ({"status": "ok", "loaded": []}, False),
+        ({"status": "ok", "loaded": ["base"]}, True),
+        ({"status": "ok", "ready": False}, False),
+        ({"status": "Disabled", "loaded": True}, False),
+    ],
+)
+def test_what_services_say_of_themselves(told, fine):
+    assert speech_service._loaded(told) == fine
 
 
 async def test_who_waits_for_a_turn_is_given_more_time_than_a_silence_within():

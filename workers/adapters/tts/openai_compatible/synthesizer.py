@@ -41,6 +41,8 @@ class SpeechDialect:
     def __post_init__(self) -> None:
         if self.response_format not in FORMATS:
             raise ValueError(f"response_format is one of {', '.join(FORMATS)}")
+        if self.events and self.response_format != "pcm":
+            raise ValueError("events carry raw samples: response_format has to be pcm")
 
 
 class OpenAICompatible(Streaming):
