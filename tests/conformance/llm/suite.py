@@ -17,7 +17,7 @@ KEY = "sk-conformance-0815"
 TEXT = "Marmalade umbrellas never whistle."
 """A text that says itself nowhere else; found in a message or a log, it is a fault."""
 KINDS = {"ollama": "ollama", "vllm": "vllm", "dashscope": "dashscope", "llm": "template"}
-SECONDS = 0.4
+SECONDS = 0.8
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class LlmCase:
     kind: str
     options: tuple[tuple[str, Any], ...]
 
-    def make(self, chat: Chat) -> LanguageModel:
+    def make(self, chat: Chat, key: str = KEY) -> LanguageModel:
         options = dict(self.options)
         adapter = options.pop("adapter")
         options |= {"provider": self.name, "model": options.get("model") or "tiny"}
         options |= {"first_token": SECONDS, "between_tokens": SECONDS, "connect": SECONDS}
-        return registry.language_model(adapter, Endpoint(f"{chat.url}/v1", KEY), options)
+        return registry.language_model(adapter, Endpoint(f"{chat.url}/v1", key), options)
 
     @property
     def counts(self) -> bool:

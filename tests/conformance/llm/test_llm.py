@@ -104,6 +104,16 @@ async def test_the_key_is_sent_and_nothing_of_the_machines_settings(case, mind, 
     assert not [name for name in headers if name.startswith("openai-")]
 
 
+async def test_a_server_without_keys_is_sent_none(case, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
+    with chat_server(case.kind) as chat:
+        made = case.make(chat, key="")
+        await made.warm()
+        assert text(await asked(made)) == ANSWER
+        await made.aclose()
+    assert "authorization" not in chat.headers[0]
+
+
 @pytest.mark.parametrize("way", ["reasoning", "think", "comments", "crlf", "one-byte", "no-done"])
 async def test_however_it_is_sent_only_the_answer_is_told(mind, chat, way):
     chat.misbehave(way)

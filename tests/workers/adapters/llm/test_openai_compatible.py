@@ -29,7 +29,7 @@ def stub():
 
 @pytest.fixture
 async def ask(stub: Stub):
-    dialect = ChatDialect(model="small", first_token=0.4, between_tokens=0.2)
+    dialect = ChatDialect(model="small", first_token=1.0, between_tokens=0.6)
     made = OpenAICompatible(Endpoint(stub.url + "/v1", "secret"), dialect)
 
     async def ask(limit: int = 100, **more: str) -> str:

@@ -67,6 +67,8 @@ class OpenAICompatible:
         self._proven: set[str] = set()  # what the server took already
         self._pool = _pool(endpoint, dialect)
         self._sdk = _sdk(endpoint, self._pool)
+        # Without a key the SDK wants to be told for each request that none is sent.
+        self._headers: Any = {} if endpoint.api_key else {"Authorization": openai.Omit()}
 
     async def warm(self) -> None:
         """Open a connection; whatever the server answers, the handshakes are done.
@@ -74,7 +76,8 @@ class OpenAICompatible:
         Through the SDK, which looks at the machine before its first request.
         """
         with suppress(httpx.HTTPError, openai.OpenAIError, ValueError):
-            await self._sdk.get("/models", cast_to=object, options={"timeout": self._dialect.connect})
+            options: Any = {"timeout": self._dialect.connect, "headers": self._headers}
+            await self._sdk.get("/models", cast_to=object, options=options)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -175,6 +178,7 @@ class OpenAICompatible:
             "/chat/completions",
             cast_to=object,
             body={**body, **more},
+            options={"headers": self._headers},
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
