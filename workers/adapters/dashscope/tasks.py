@@ -91,22 +91,16 @@ class Task:
         """There is no more; results go on until all is done."""
         await self._send("finish-task", {"input": {}})
 
-    async def next(self, seconds: float) -> bytes | Payload | None:
-        """The next sound or result; None once the task is finished. Raises `AdapterError`."""
-        name, content = await self._event(seconds)
+    async def next(self, seconds: float | None = None) -> bytes | Payload | None:
+        """The next sound or result; None once the task is finished. Raises `AdapterError`.
+
+        It has so many seconds, or the time for one event.
+        """
+        name, content = await self._event(seconds or self._account.options.event_seconds)
         if name == "task-finished":
             self._end()
             return None
         return content
-
-    async def results(self) -> AsyncGenerator[bytes | Payload, None]:
-        """What comes, until the task is finished; each within the time for one event."""
-        while (result := await self.next(self._account.options.event_seconds)) is not None:
-            yield result
-
-    def abort(self) -> None:
-        """Cut the connection off; whoever waits for a result is told that it broke off."""
-        self._socket.abort()
 
     async def _send(self, action: str, payload: Payload) -> None:
         header = {"action": action, "task_id": self._id, "streaming": self._job.streaming}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,9 +134,10 @@ class _Hearing:
         return result
 
     async def _feed(self, sound: AsyncIterator[bytes]) -> None:
-        async for piece in _or_silence(sound):
-            if not await self._sent(piece):
-                return
+        async with aclosing(_or_silence(sound)) as pieces:
+            async for piece in pieces:
+                if not await self._sent(piece):
+                    return
         with suppress(AdapterError):
             await self._task.finish()
 
@@ -154,7 +155,7 @@ class _Hearing:
         return True
 
 
-async def _or_silence(sound: AsyncIterator[bytes]) -> AsyncIterator[bytes | None]:
+async def _or_silence(sound: AsyncIterator[bytes]) -> AsyncGenerator[bytes | None, None]:
     """The pieces of the sound; None where there was none for long. Pauses, which are empty, say nothing."""
     coming = asyncio.ensure_future(_next(sound))
     try:

@@ -44,7 +44,7 @@ class CosyVoice(Streaming):
             for text in _messages(request.text):
                 await task.text(text)
             await task.finish()
-            async for result in task.results():
+            while (result := await task.next()) is not None:
                 if not isinstance(result, bytes):
                     if told := words.take(result):
                         yield Timings((), told)

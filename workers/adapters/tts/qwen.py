@@ -69,7 +69,7 @@ class Qwen(Streaming):
         key = (self._dialect.model, tuple(sorted(settings.items())))
         async with self._account.begun(path, key, begin) as (socket, _):
             sound = EvenPcm(_rates[socket])
-            async for pcm in self._response(socket):
+            while (pcm := await self._sound(socket)) is not None:
                 for chunk in sound.feed(pcm):
                     yield chunk
             socket.keep()
@@ -103,19 +103,17 @@ class Qwen(Streaming):
             raise self._account.unreadable()
         return rate
 
-    async def _response(self, socket: Socket) -> AsyncGenerator[bytes, None]:
-        """The sound of one response, until it is done."""
-        while True:
-            event = await self._await(
-                socket, self._account.options.event_seconds, "response.audio.delta", "response.done"
-            )
-            if event["type"] == "response.done":
-                self._judge(event)
-                return
-            try:
-                yield base64.b64decode(event["delta"], validate=True)
-            except (KeyError, TypeError, ValueError, binascii.Error):
-                raise self._account.unreadable() from None
+    async def _sound(self, socket: Socket) -> bytes | None:
+        """More of the response; None once it is done."""
+        seconds = self._account.options.event_seconds
+        event = await self._await(socket, seconds, "response.audio.delta", "response.done")
+        if event["type"] == "response.done":
+            self._judge(event)
+            return None
+        try:
+            return base64.b64decode(event["delta"], validate=True)
+        except (KeyError, TypeError, ValueError, binascii.Error):
+            raise self._account.unreadable() from None
 
     def _judge(self, event: Event) -> None:
         response = event.get("response") or {}

@@ -35,7 +35,7 @@ class Sambert(Streaming):
         """See `Streaming`."""
         sound, words = EvenPcm(self._dialect.sample_rate), GrowingWords()
         async with running(self._account, self._job(request)) as task:
-            async for result in task.results():
+            while (result := await task.next()) is not None:
                 if not isinstance(result, bytes):
                     if told := words.take(result):
                         yield Timings((), told)
