@@ -67,8 +67,8 @@ app.conf.update(
         },
         "list-voices": {
             "task": "workers.tasks.voices.list_voices",
-            "schedule": 900.0,
-            "options": {"queue": "maintenance", "expires": 900},
+            "schedule": 60.0,
+            "options": {"queue": "maintenance", "expires": 60},
         },
         "probe-providers": {
             "task": "workers.tasks.voices.probe",

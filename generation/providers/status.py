@@ -21,7 +21,12 @@ def providers(*, details: bool) -> list[dict[str, Any]]:
     listings = {row.pk: row for row in VoiceListing.objects.defer("voices")} if details else {}
     names = [*accounts.known(), *([] if SCRIPTED in accounts.known() else [SCRIPTED])]
     rows = [_row(name, figures, reached.get(name), listings.get(name), details=details) for name in names]
-    return sorted(rows, key=lambda row: not row["configured"])
+    return sorted(rows, key=_rank)
+
+
+def _rank(row: dict[str, Any]) -> tuple[bool, bool]:
+    """Those that are configured first, and of them those that some chain names."""
+    return not row["configured"], not any(kind["place"] for kind in row["kinds"])
 
 
 def _row(
@@ -39,7 +44,7 @@ def _row(
         "name": known.name if known else _NAMES.get(name, name),
         "licence": known.licence if known else "",
         "configured": configured,
-        "reachable": None if reach is None or not configured else reach.reachable,
+        "reachable": _reachable(name, reach) if configured else None,
         "checked_at": None if reach is None or not configured else _moment(reach.at),
         "voices": len(listing.voices_of(name)) if configured and accounts.can(name, "tts") else 0,
         "kinds": [
@@ -53,6 +58,13 @@ def _row(
         row["listing"] = None if listed is None else _listing(listed)
         row["credentials"] = _credentials(name)
     return row
+
+
+def _reachable(name: str, reach: Reach | None) -> bool | None:
+    """What is built in is there; of others the last probe says it."""
+    if name == SCRIPTED:
+        return True
+    return None if reach is None else reach.reachable
 
 
 def _kind(name: str, kind: Kind, figures: Figures | None, *, details: bool) -> dict[str, Any]:
