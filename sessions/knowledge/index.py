@@ -6,7 +6,7 @@ a word is; what people typed never reaches the query language of a database.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -17,7 +17,7 @@ from sessions.knowledge.words import Wanted
 # A word in more passages than this is not counted further: it tells hardly anything.
 COUNTED = 1_500
 # So many passages are ranked, those with the rarest words; a question of common words looks no further.
-RANKED = 3_000
+RANKED = 2_500
 # A pair of characters that no passage has was most likely none of a word.
 UNKNOWN_PAIR = 0.2
 _BETWEEN = "\u00b7"  # no ASCII, so that SQLite takes it for a letter
@@ -90,16 +90,19 @@ def _in_sqlite(scope: int, asked: Sequence[Wanted], passages: int, limit: int) -
             return []
         query = " OR ".join(_match(scope, word) for word in chosen)
         cursor.execute(
-            "SELECT rowid, bm25(live_passage_terms) AS far, terms FROM live_passage_terms "
-            "WHERE live_passage_terms MATCH %s ORDER BY far LIMIT %s",
+            # The inner query sorts numbers alone: the words of all that match would be read for it.
+            "SELECT found.id, words.terms FROM (SELECT rowid AS id, bm25(live_passage_terms) AS far "
+            "FROM live_passage_terms WHERE live_passage_terms MATCH %s ORDER BY far LIMIT %s) AS found "
+            "JOIN live_passage_terms AS words ON words.rowid = found.id ORDER BY found.far",
             [query, limit],
         )
         rows = cursor.fetchall()
     weight = weights(counts, passages)
     whole = sum(weight.values()) or 1.0
     return [
-        Hit(passage, sum(weight[w] for w in chosen if _scoped(scope, w.term) in terms) / whole)
-        for passage, _far, terms in rows
+        Hit(passage, sum(weight[w] for w in asked if _holds(held, _scoped(scope, w.term), w)) / whole)
+        for passage, terms in rows
+        for held in [frozenset(terms.split(" "))]
     ]
 
 
@@ -131,6 +134,10 @@ def _in_postgresql(scope: int, asked: Sequence[Wanted], passages: int, limit: in
             [*told, 2 * limit, " | ".join(_tsquery(scope, word) for word in chosen), limit],
         )
         return [Hit(passage, share) for passage, share in cursor.fetchall()]
+
+
+def _holds(held: Collection[str], term: str, word: Wanted) -> bool:
+    return any(one.startswith(term) for one in held) if word.begins else term in held
 
 
 def _scoped(scope: int, term: str) -> str:

@@ -20,6 +20,7 @@ BESIDE_THE_BEST = 0.45  # of the best one's share
 class Scope:
     """A persona as whoever talks with it may search it. `number` marks its words in the index."""
 
+    persona_id: str
     number: int
     version: int
     passages: int
@@ -29,7 +30,7 @@ def scope_of(persona_id: str, owner_id: str) -> Scope | None:
     """What there is to search; None where there is nothing, or it belongs to somebody else."""
     mine = Q(persona__owner=None) | Q(persona__owner=owner_id)
     found = rows.Knowledge.objects.filter(mine, persona=persona_id, passages__gt=0).first()
-    return None if found is None else Scope(found.pk, found.version, found.passages)
+    return None if found is None else Scope(persona_id, found.pk, found.version, found.passages)
 
 
 def by_words(scope: Scope, question: str) -> list[Hit]:
@@ -51,18 +52,14 @@ def together(by_words: Sequence[int], by_meaning: Sequence[int]) -> list[tuple[i
 def read(scope: Scope, ranked: Sequence[tuple[int, float]], limit: int) -> list[Passage]:
     """The first passages of a ranking. What was deleted meanwhile, or is another persona's, is left out."""
     scores = dict(ranked[:limit])
-    found = (
-        rows.Passage.objects.filter(
-            pk__in=scores, document__persona__library=scope.number, document__status="ready"
-        )
-        .select_related("document")
-        .defer("vector")
-    )
+    # By their ids alone: a join would lead the database through all passages of the persona.
+    found = rows.Passage.objects.filter(pk__in=scores).order_by().defer("vector").select_related("document")
     passages = {
         row.pk: Passage(
             row.document_id, row.document.name, row.page, row.index, row.text, scores[row.pk], row.heading
         )
         for row in found
+        if row.document.persona_id == scope.persona_id and row.document.status == rows.DocumentStatus.READY
     }
     return [passages[pk] for pk in scores if pk in passages]
 

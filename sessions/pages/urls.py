@@ -13,6 +13,8 @@ urlpatterns = [
     path("live/<str:session_id>", views.call, name="call"),
     path("live/<str:session_id>/", views.call),
     path("live/<str:session_id>/info", views.info, name="info"),
+    path("personas/", views.personas, name="personas"),
+    path("personas/<str:persona_id>", views.persona, name="persona"),
     path("sessions/", views.history, name="history"),
     path("sessions/<str:session_id>", views.detail, name="detail"),
     path("sessions/<str:session_id>/", views.detail),

@@ -117,3 +117,20 @@ def history(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, session_id: str) -> HttpResponse:
     """The page asks the API for the session, and says so where there is none."""
     return render(request, "live/detail.html", {"page": "sessions", "session_id": session_id})
+
+
+@require_safe
+@never_cache
+@login_required
+@ensure_csrf_cookie
+def personas(request: HttpRequest) -> HttpResponse:
+    return render(request, "live/personas.html", {"page": "personas"})
+
+
+@require_safe
+@never_cache
+@login_required
+@ensure_csrf_cookie
+def persona(request: HttpRequest, persona_id: str) -> HttpResponse:
+    """As a conversation's page: it asks the API whether there is such a persona. `new` makes one."""
+    return render(request, "live/persona.html", {"page": "personas", "persona_id": persona_id})

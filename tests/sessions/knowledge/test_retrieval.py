@@ -176,5 +176,5 @@ def test_changed_documents_are_read_again_and_old_personas_forgotten(persona, do
     assert len(vectors.cache.get(scope(), model).ids) == 1
     small = vectors.Cache(kept_bytes=1)
     small.get(scope(), model)
-    small.get(search.Scope(999, 1, 1), model)
+    small.get(search.Scope("psn_other", 999, 1, 1), model)
     assert list(small._matrices) == [(999, model)]
