@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 
@@ -13,6 +13,7 @@ from generation.providers import accounts, listing, publishing
 from generation.providers.accounts import SCRIPTED, Kind
 from project.errors import Unavailable
 from workers.adapters import registry
+from workers.adapters.embedding.base import Embedder
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.llm.base import LanguageModel
 from workers.adapters.llm.chain import FallbackModel
@@ -27,15 +28,22 @@ WARM_SECONDS = 60.0  # servers keep a silent connection open for about that long
 
 
 def chain(kind: Kind, wanted: Collection[str] = ()) -> list[str]:
-    """Who is asked, in order: those that were wished for, else the installation's; configured ones alone."""
+    """Who is asked, in order: those that were wished for, else the installation's; configured ones alone.
+
+    A wish of which nobody is left (its providers were configured once) is as none.
+    """
     deployment = {
         "tts": settings.TTS_PROVIDERS,
         "stt": settings.STT_PROVIDERS,
         "llm": settings.LLM_PROVIDERS,
         "embedding": settings.EMBEDDING_PROVIDERS,
     }
-    names = dict.fromkeys(list(wanted) or deployment[kind])
-    return [name for name in names if accounts.can(name, kind) and accounts.is_configured(name)]
+
+    def able(names: Collection[str]) -> list[str]:
+        known = dict.fromkeys(names)
+        return [name for name in known if accounts.can(name, kind) and accounts.is_configured(name)]
+
+    return able(wanted) or able(deployment[kind])
 
 
 def asked(kind: Kind, *wishes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -161,7 +169,7 @@ def _answering(
 ) -> _Ready:
     publishing.start()
     members = [_mind(*mind, seconds=seconds) for mind in minds]
-    return _Ready(FallbackModel(members))
+    return _Ready(FallbackModel(members, seconds=seconds))
 
 
 def _mind(name: str, reached: Endpoint, model: str, *, seconds: float) -> LanguageModel:
@@ -178,7 +186,7 @@ def _mind(name: str, reached: Endpoint, model: str, *, seconds: float) -> Langua
 # --- Vectors ---------------------------------------------------------------------------------
 
 
-def embedder(wanted: Collection[str] = ()) -> Any:
+def embedder(wanted: Collection[str] = ()) -> Embedder | None:
     """What makes vectors of texts; None where nobody is configured to. One alone: vectors of two differ."""
     name = next(iter(chain("embedding", wanted)), None)
     reached = accounts.endpoint(name) if name is not None else None
@@ -186,10 +194,10 @@ def embedder(wanted: Collection[str] = ()) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _embedding(name: str, reached: Endpoint) -> Any:
+def _embedding(name: str, reached: Endpoint) -> Embedder:
     publishing.start()
     options: dict[str, Any] = {"provider": name, **accounts.known()[name].embedding}
-    return resolve_name(registry.EMBEDDERS[options.pop("adapter")])(reached, options)
+    return cast("Embedder", resolve_name(registry.EMBEDDERS[options.pop("adapter")])(reached, options))
 
 
 def _address(provider_id: str) -> Endpoint:

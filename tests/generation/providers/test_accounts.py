@@ -82,6 +82,12 @@ def test_those_that_are_not_configured_fall_out_of_a_chain(settings: Any) -> Non
     assert chains.chain("tts", ["local"]) == ["local"]
 
 
+def test_a_wish_for_those_who_are_no_longer_configured_is_as_none(settings: Any) -> None:
+    settings.STT_PROVIDERS = ["local"]
+    assert chains.chain("stt", ["openai"]) == ["local"]
+    assert chains.chain("stt", ["openai", "local"]) == ["local"]
+
+
 def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn.yaml").write_text("id: [torn\n")
     with pytest.raises(ImproperlyConfigured, match=r"torn\.yaml"):

@@ -124,3 +124,49 @@ async def test_the_scripted_one_is_the_last_resort():
     (*words, cost) = await told(Mind("a", [fault()]), Scripted(), limit=99)
     assert "no language model is set up" in "".join(words)
     assert cost.provider == "scripted"
+
+
+@dataclass
+class Stalled(Mind):
+    """Says nothing until it is left."""
+
+    async def stream(self, messages: Any, **more: Any) -> Any:
+        self.asked += 1
+        try:
+            await asyncio.Event().wait()
+            yield ""
+        finally:
+            self.closed = True
+
+
+async def test_one_that_says_nothing_is_followed_before_the_customer_is_given_up():
+    first, second = Stalled("a", []), Mind("b", ["At ten."])
+    answer = FallbackModel([first, second], seconds=0.05).stream(ASKED, max_tokens=9)
+    assert [piece async for piece in answer] == ["At ten.", Usage("b", "", 0, 0)]
+    assert first.closed
+    (badly, _) = health.snapshot()
+    assert (badly.provider, badly.failed, badly.last_error_code) == ("a", 1, "provider_timeout")
+
+
+async def test_the_last_one_that_says_nothing_is_known_to_have_failed_when_it_is_left():
+    first = Stalled("a", [])
+    answer = FallbackModel([first], seconds=0.02).stream(ASKED, max_tokens=9)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.04):
+            await anext(answer)
+    await answer.aclose()
+    assert first.closed
+    assert [row.last_error_code for row in health.snapshot()] == ["provider_timeout"]
+
+
+async def test_one_that_is_left_early_did_nothing_wrong():
+    first = Stalled("a", [])
+    answer = FallbackModel([first], seconds=60).stream(ASKED, max_tokens=9)
+    asked = asyncio.ensure_future(anext(answer))
+    while not first.asked:
+        await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await answer.aclose()
+    assert first.closed
+    assert health.snapshot() == []
