@@ -6,6 +6,7 @@ waits for them and a stored clip's voice is known while its provider is away.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -33,8 +34,8 @@ MAX_VOICES = 3000
 MEMO_SECONDS = 30.0
 MULTILINGUAL = "en"
 """The language of voices that speak several."""
-COPIES = "vcl_"
-"""What our own copies are called at a provider: they are their owners' alone."""
+COPIES = re.compile(r"vcl_?[0-9a-f]{4}", re.IGNORECASE)
+"""What our own copies are called at a provider: they are their owners' alone. Some take no underscore."""
 
 _log = logging.getLogger(__name__)
 _memo: dict[str, tuple[float, list[Voice]]] = {}
@@ -106,7 +107,7 @@ def _kept(told: Iterable[ListedVoice]) -> Iterable[dict[str, str]]:
     """What is kept of a list: of copies that customers had made, nothing."""
     copies = set(ClonedVoice.objects.exclude(provider_voice="").values_list("provider_voice", flat=True))
     for voice in told:
-        if voice.provider_voice in copies or COPIES in f"{voice.provider_voice} {voice.name}":
+        if voice.provider_voice in copies or COPIES.search(f"{voice.provider_voice} {voice.name}"):
             continue
         if voice.provider_voice and len(voice.provider_voice) <= 100:
             yield {

@@ -1,12 +1,15 @@
 """`manage.py provider_check`: what it says of a provider that works, and of one that does not."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from tests.generation.providers.conftest import SECRET
+from tests.support import media
+from tests.support.dashscope import dashscope
 from tests.support.elevenlabs import VOICE, ElevenLabsService
 from tests.support.http_service import served
 from tests.support.provider_stub import provider_stub
@@ -84,3 +87,17 @@ def test_a_service_of_one_s_own_says_whether_its_model_is_loaded(settings: Any) 
     assert first.strip().endswith("works."), "some load it only when they are asked to speak"
     assert "no model" not in second
     assert "loaded" in second
+
+
+def test_hearing_answering_and_vectors_can_be_checked(settings: Any, tmp_path: Path) -> None:
+    sound = tmp_path / "speech.wav"
+    sound.write_bytes(media.wav(media.voice(3.0)))
+    with dashscope(key=SECRET) as server:
+        settings.PROVIDERS = settings.PROVIDERS | {
+            "DASHSCOPE": {"base_url": server.url, "api_key": SECRET, "model": ""}
+        }
+        told = _checked("dashscope", "--sound", str(sound))
+    assert "heard:" in told
+    assert "answered:" in told
+    assert "a vector of" in told
+    assert SECRET not in told

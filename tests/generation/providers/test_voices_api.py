@@ -84,6 +84,24 @@ def test_copies_of_customers_do_not_show_up_in_a_providers_list(eleven: ElevenLa
     assert "cloned9" not in [voice["provider_voice"] for voice in told]
 
 
+@pytest.mark.parametrize("name", ["vcl_0123", new_id("vcl")])
+@pytest.mark.parametrize("voices_of", [CosyVoiceCloner, QwenCloner])
+async def test_no_copy_is_called_so_that_a_list_would_show_it(name: str, voices_of: Any) -> None:
+    """Not even one whose maker never came to write its name down."""
+    made: list[str] = []
+
+    class Copying(voices_of):
+        async def _make(self, action: str, field: str, **given: Any) -> str:
+            made.append(str(given.get("prefix") or given.get("preferred_name")))
+            return "there"
+
+        async def _ready(self, voice: str) -> None: ...
+
+    cloner = Copying(Endpoint("http://127.0.0.1:1"), Dialect(provider="x", model="m"), "qwen")
+    await cloner.clone(name=name, audio=b"RIFF", audio_url="https://example.com/a.wav", language="en")
+    assert listing.COPIES.search(f"m-{made[0]}-0a1b2c")
+
+
 @pytest.mark.parametrize(
     ("query", "all_of"),
     [
