@@ -7,7 +7,6 @@ import wave
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,6 +161,12 @@ def recording() -> bytes:
     return file.getvalue()
 
 
+def uploaded(stack: EmbeddedStack) -> str:
+    with stack.client as client:
+        answer = client.post("/api/v1/uploads", files={"file": ("said.wav", recording(), "audio/wav")})
+        return str(answer.json()["id"])
+
+
 def test_every_voice_speaks_in_a_clip(stack: EmbeddedStack, avatar: str) -> None:
     wanted = speaking()
     assert {voices.voice(name).provider for name in wanted} >= {"qwen", "edge", "elevenlabs", "local"}
@@ -214,10 +219,7 @@ ROWS = [
 
 
 async def test_every_provider_hears_or_answers_in_a_conversation(stack: EmbeddedStack, avatar: str) -> None:
-    with stack.client as http:
-        upload = http.post("/api/v1/uploads", files={"file": ("said.wav", recording(), "audio/wav")}).json()[
-            "id"
-        ]
+    upload = uploaded(stack)
 
     async def asked(row: dict[str, str], gate: asyncio.Semaphore) -> dict[str, str]:
         wishes = {"record": False, "providers": {kind: [name] for kind, name in row.items()}}
@@ -238,20 +240,20 @@ async def test_a_conversation_goes_on_when_its_first_providers_die(
     wishes = {
         "voice": "doomed:en-heart",
         "record": False,
-        "providers": {"tts": ["doomed", "local"], "llm": ["doomed", "llm"]},
+        "providers": {"tts": ["doomed", "local"], "stt": ["doomed", "local"], "llm": ["doomed", "llm"]},
     }
-    kinds = ("tts_provider", "llm_provider")
+    upload = uploaded(stack)
+    kinds = ("tts_provider", "stt_provider", "llm_provider")
     async with LiveClient(stack.base_url, stack.api_key, avatar, wishes) as client:
         await joined(client)
-        told = await figures(client, "ask", text="How do you feel?")
-        assert [told.get(kind) for kind in kinds] == ["doomed", "doomed"], told
+        told = await figures(client, "ask", upload=upload)
+        assert [told.get(kind) for kind in kinds] == ["doomed"] * 3, told
         await asyncio.to_thread(world.doomed.close)
         begun = time.monotonic()
-        told = await figures(client, "ask", text="And now?")
-        assert [told.get(kind) for kind in kinds] == ["local", "llm"], told
+        told = await figures(client, "ask", upload=upload)
+        assert [told.get(kind) for kind in kinds] == ["local", "local", "llm"], told
         ended = await client.event("speech.ended", since=begun)
         assert (ended.data["interrupted"], ended.data["heard_text"]) == (False, "It is open now.")
         assert not client.seen("error")
     logs = "".join(path.read_text(errors="replace") for path in (stack.home / "logs").glob("*.log"))
     assert KEY not in logs
-    assert Path(stack.home).exists()
