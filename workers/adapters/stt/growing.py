@@ -1,6 +1,7 @@
 """Hearing with a recogniser of whole recordings: it is asked again as the sound grows.
 
-One question at a time, and not more often than a share of the time that answers take. Sound that
+One question at a time, and not more often than a share of the time that answers take; while somebody
+speaks, one for all of a process, so that captions never hold up an answer. Sound that
 becomes too long for one question is cut where it is quietest; what was said before is final then.
 """
 
@@ -64,6 +65,8 @@ class Growing:
 class _Hearing:
     """One sound. `_heard` is what of it is not final yet; it begins `_begin_ms` after the first piece."""
 
+    guesses = 0  # of all sounds of this process: questions that are asked while somebody speaks
+
     def __init__(self, ears: Growing, sound: AsyncIterator[bytes], language: str) -> None:
         self._ears, self._language = ears, language
         self._heard = bytearray()
@@ -87,7 +90,7 @@ class _Hearing:
                 for hypothesis in await self._finals(self._quietest()):
                     yield hypothesis
             elif self._asked is None and self._due():
-                self._ask(len(self._heard))
+                self._guess()
         self._gathering.result()
         for hypothesis in await self._finals(len(self._heard)):
             yield hypothesis
@@ -116,7 +119,12 @@ class _Hearing:
         grown = self._ms(len(self._heard) - self._asked_bytes)
         enough = grown >= (growth.partial_ms if self._asked_bytes else growth.partial_after_ms)
         rested = now - self._answered_at >= growth.rest * self._took
-        return enough and rested and not self._covered(len(self._heard))
+        free = _Hearing.guesses == 0
+        return enough and rested and free and not self._covered(len(self._heard))
+
+    def _guess(self) -> None:
+        _Hearing.guesses += 1
+        self._ask(len(self._heard)).add_done_callback(_guessed)
 
     def _ask(self, until: int) -> asyncio.Task[Transcript]:
         news = _loudness(bytes(self._heard[min(self._asked_bytes, until) : until]))
@@ -199,6 +207,10 @@ class _Hearing:
     @staticmethod
     def _ms(size: int) -> int:
         return size // BYTES_PER_MS
+
+
+def _guessed(_: object) -> None:
+    _Hearing.guesses -= 1
 
 
 def wav(pcm16k: bytes) -> bytes:

@@ -84,6 +84,16 @@ async def test_slow_recognisers_are_asked_less_often():
 
 
 @in_virtual_time
+async def test_captions_of_many_customers_are_asked_for_one_after_another():
+    ears = Ears(0.5)
+    told = await asyncio.gather(*(heard(ears, voice(4_000)) for _ in range(5)))
+    assert [each[-1].text for each in told] == ["en40"] * 5
+    before = [ms for ms in ears.asked if ms < 4_000]
+    assert len(before) <= 8, "one at a time"
+    assert ears.most == 5, "but what was said is asked at once"
+
+
+@in_virtual_time
 async def test_the_question_of_a_pause_is_the_last_one():
     told = await heard(ears := Ears(0.3), voice(1_500), b"", voice(600, loud=60))
     assert ears.asked[-1] == 1_500
