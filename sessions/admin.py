@@ -14,9 +14,12 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from generation import voices
 from project.errors import ParleyError
 from sessions import erasing, personas, presenter, selectors, steering
+from sessions.knowledge import documents
+from sessions.knowledge.models import KnowledgeDocument
 from sessions.models import EndReason, Persona, Recording, Session, SessionStatus, Turn
 
 STATUS_COLORS = {"Created": "info", "Queued": "warning", "Active": "success", "Ended": ""}
+DOCUMENT_COLORS = {"Preparing": "info", "Ready": "success", "Failed": "danger"}
 RECORDING_COLORS = {"Recording": "info", "Assembling": "info", "Ready": "success", "Failed": "danger"}
 
 
@@ -115,6 +118,44 @@ class PersonaAdmin(ModelAdmin):
     def restore(self, request: HttpRequest, queryset: QuerySet[Persona]) -> None:
         queryset.update(archived_at=None)
         self.message_user(request, "Back in the catalogue.", messages.SUCCESS)
+
+
+@admin.register(KnowledgeDocument)
+class DocumentAdmin(LookOnly):
+    """What personas know: given by their owners, looked at and removed here."""
+
+    list_display = [
+        "name",
+        "persona",
+        "owner",
+        "kind",
+        "status_badge",
+        "passages",
+        "pages",
+        "bytes",
+        "created_at",
+    ]
+    list_filter = ["status", "kind", "failure_code", ("created_at", admin.DateFieldListFilter)]
+    search_fields = ["name", "id", "persona__name", "persona__owner__email"]
+    list_select_related = ["persona__owner"]
+    ordering = ["-created_at"]
+    actions = ["remove"]
+    fields = ["id", "name", "persona", "owner", "kind", "bytes", "sha256", "status_badge", "failure_code",
+              "failure_message", "pages", "passages", "embedding_model", "created_at", "ready_at",
+              "attempts"]  # fmt: skip
+    readonly_fields = fields
+
+    @display(description="Status", ordering="status", label=DOCUMENT_COLORS)
+    def status_badge(self, document: KnowledgeDocument) -> str:
+        return document.get_status_display()
+
+    @display(description="Owner", ordering="persona__owner")
+    def owner(self, document: KnowledgeDocument) -> str:
+        return str(document.persona.owner or "Everybody")
+
+    @admin.action(description="Remove with passages and file", permissions=["act"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[KnowledgeDocument]) -> None:
+        self.message_user(request, f"{documents.erase(queryset)} removed.", messages.SUCCESS)
 
 
 @admin.register(Session)

@@ -50,8 +50,11 @@ def together(by_words: Sequence[int], by_meaning: Sequence[int]) -> list[tuple[i
 
 
 def read(scope: Scope, ranked: Sequence[tuple[int, float]], limit: int) -> list[Passage]:
-    """The first passages of a ranking. What was deleted meanwhile, or is another persona's, is left out."""
-    scores = dict(ranked[:limit])
+    """The first passages of a ranking, each text once.
+
+    What was deleted meanwhile, or is another persona's, is left out.
+    """
+    scores = dict(ranked[: 2 * limit])
     # By their ids alone: a join would lead the database through all passages of the persona.
     found = rows.Passage.objects.filter(pk__in=scores).order_by().defer("vector").select_related("document")
     passages = {
@@ -61,7 +64,11 @@ def read(scope: Scope, ranked: Sequence[tuple[int, float]], limit: int) -> list[
         for row in found
         if row.document.persona_id == scope.persona_id and row.document.status == rows.DocumentStatus.READY
     }
-    return [passages[pk] for pk in scores if pk in passages]
+    once: dict[str, Passage] = {}
+    for pk in scores:
+        if pk in passages:
+            once.setdefault(passages[pk].text, passages[pk])
+    return list(once.values())[:limit]
 
 
 def search(persona_id: str, owner_id: str, question: str, *, limit: int) -> list[Passage]:

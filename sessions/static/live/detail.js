@@ -72,13 +72,15 @@ function split(turn) {
 }
 
 function pieces(turn) {
-  const { who, interrupted, start_ms: startMs, end_ms: endMs, utterances = [] } = turn;
+  const { who, interrupted, start_ms: startMs, end_ms: endMs, utterances = [], sources = [] } = turn;
   const whole = who === "avatar" ? (turn.heard_text ?? turn.text) || turn.text : turn.text;
   if (!whole && !interrupted) return [];
   if (who === "avatar" && !interrupted && utterances.length > 1) {
-    return sentences(utterances).map((part, index) => ({ ...part, who, first: index === 0, interrupted: false }));
+    const parts = sentences(utterances);
+    const last = parts.length - 1;
+    return parts.map((part, index) => ({ ...part, who, first: index === 0, interrupted: false, sources: index === last ? sources : [] }));
   }
-  return [{ who, text: whole, startMs, endMs, first: true, interrupted }];
+  return [{ who, text: whole, startMs, endMs, first: true, interrupted, sources }];
 }
 
 /** What is spoken in pieces, for the sake of an early start, reads as whole sentences. */
@@ -102,9 +104,20 @@ function item(line, name) {
   const who = el("span", { class: "line-who" }, line.first ? (line.who === "user" ? "Customer" : name) : "");
   const button = el("button", { class: "line-button", type: "button", disabled: !known }, time, who, text);
   button.addEventListener("click", () => jump(line));
-  line.node = el("li", { class: "line" }, button);
+  line.node = el("li", { class: "line" }, button, line.sources?.length ? drawnFrom(line.sources) : null);
   line.node.dataset.who = line.who;
   return line.node;
+}
+
+/** What an answer was given to draw on, each document once with its pages. */
+function drawnFrom(sources) {
+  const pages = new Map();
+  for (const { name, page } of sources) pages.set(name, (pages.get(name) ?? new Set()).add(page));
+  const told = [...pages].map(([name, known]) => {
+    const numbers = [...known].filter(Boolean).sort((one, other) => one - other);
+    return numbers.length ? `${name}, page ${numbers.join(", ")}` : name;
+  });
+  return el("p", { class: "line-sources", dir: "auto" }, `From ${told.join("; ")}`);
 }
 
 function jump(line) {

@@ -19,6 +19,11 @@ WORDS = [
     ("user", "Do I have to pay for that?", 11400, 13000, False),
     ("avatar", "No. Broken goods go back at our cost. I will send you a label.", 13900, 18200, False),
 ]
+SOURCES = [
+    {"document": "doc_1", "name": "returns.pdf", "page": 12, "passage": 31},
+    {"document": "doc_1", "name": "returns.pdf", "page": 3, "passage": 7},
+    {"document": "doc_2", "name": "prices.md", "page": None, "passage": 0},
+]
 
 
 class FakeRest(FakeApi):
@@ -96,6 +101,7 @@ def said() -> list[dict[str, Any]]:
             "end_ms": end,
             "interrupted": interrupted,
             "utterances": [],
+            "sources": SOURCES if number == 5 else [],
         }
         for number, (who, text, start, end, interrupted) in enumerate(WORDS, 1)
     ]

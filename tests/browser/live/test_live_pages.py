@@ -227,3 +227,10 @@ def test_staff_see_what_goes_on_and_end_it_after_a_question(signed_in) -> None:
     page.get_by_role("button", name="End it").click()
     page.get_by_text("0 of 100 places taken, 1 waiting").wait_for()
     assert len(ended) == 1
+
+
+def test_an_answer_shows_what_it_was_drawn_from(signed_in) -> None:
+    made, _ = signed_in("/sessions/ses_3")
+    told = made.page.locator(".line-sources")
+    told.wait_for()
+    assert told.all_inner_texts() == ["From returns.pdf, page 3, 12; prices.md"]
