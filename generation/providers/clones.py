@@ -78,20 +78,25 @@ def clone_create(owner: User, wish: Wish, file: UploadedFile[Any], consent: Cons
     voice_id = new_id("vcl")
     sound_key = keys.clone_sound(voice_id)
     store().put_bytes(sound_key, wav, "audio/wav")
-    with transaction.atomic():
-        allowances_left(owner)
-        voice = ClonedVoice.objects.create(
-            id=voice_id,
-            owner=owner,
-            consent=_recorded(owner, consent),
-            name=wish.name,
-            provider=wish.provider,
-            language=wish.language,
-            gender=wish.gender,
-            sound_key=sound_key,
-            duration_ms=duration_ms,
-        )
-        dispatch.clone_voice(voice.pk)
+    try:
+        with transaction.atomic():
+            allowances_left(owner)
+            voice = ClonedVoice.objects.create(
+                id=voice_id,
+                owner=owner,
+                consent=_recorded(owner, consent),
+                name=wish.name,
+                provider=wish.provider,
+                language=wish.language,
+                gender=wish.gender,
+                sound_key=sound_key,
+                duration_ms=duration_ms,
+            )
+            dispatch.clone_voice(voice.pk)
+    except BaseException:
+        # No row tells of the recording: nobody would ever remove it.
+        store().delete_prefix(keys.clone(voice_id))
+        raise
     return voice
 
 

@@ -1,6 +1,5 @@
 """Has voices copied and removed at their providers. Every step may run twice, and go on later."""
 
-import asyncio
 import logging
 import secrets
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from project.errors import InvalidInput
 from storage import keys
 from storage.s3 import store
 from workers import dispatch
-from workers.adapters import registry
+from workers.adapters import bridge, registry
 from workers.adapters.cloning.base import Cloned, Cloner
 from workers.adapters.errors import AdapterError
 
@@ -28,6 +27,8 @@ CLONE_ATTEMPTS = 5
 DELETE_ATTEMPTS = 40
 LONGEST_WAIT = timedelta(days=1)
 AT_ONCE = 50
+# It may be made and billed by now, under a name that nobody knows: another try would make one more.
+UNKNOWN = frozenset({"provider_timeout", "provider_truncated"})
 DUE = (CloneStatus.PREPARING, CloneStatus.DELETING)
 
 _log = logging.getLogger(__name__)
@@ -109,7 +110,10 @@ def _copy(held: _Held) -> None:
         made = _made(voice)
     except AdapterError as error:
         _log.warning("Copying voice %s at %s failed: %s", voice.pk, voice.provider, error.code)
-        if not (error.retryable and held.later(error, CLONE_ATTEMPTS)):
+        if error.code in UNKNOWN:
+            _log.error("There may be a voice %s at %s that is nobody's: look there", voice.pk, voice.provider)
+        again = error.retryable and error.code not in UNKNOWN
+        if not (again and held.later(error, CLONE_ATTEMPTS)):
             held.finish(CloneStatus.FAILED, failure_code=error.code[:60], failure_message=str(error)[:500])
             _forget_sound(voice)
         return
@@ -121,7 +125,7 @@ def _copy(held: _Held) -> None:
     # Deleted meanwhile, or taken over: whoever removes it has to know its name; else it goes now.
     told = ClonedVoice.objects.filter(pk=voice.pk, status=CloneStatus.DELETING, provider_voice="")
     if not told.update(provider_voice=made.provider_voice, model=made.model):
-        asyncio.run(_cloner(voice.provider).delete(made.provider_voice))
+        _delete(voice.provider, made.provider_voice)
 
 
 def _made(voice: ClonedVoice) -> Cloned:
@@ -131,10 +135,10 @@ def _made(voice: ClonedVoice) -> Cloned:
         message = "The recording is no longer there."
         raise AdapterError(message, provider=voice.provider, retryable=False, code="sound_expired")
     audio = store().get_bytes(voice.sound_key)
-    work = cloner.clone(
-        name=voice.pk, audio=audio, audio_url=public_link(voice.sound_key), language=voice.language
+    link = public_link(voice.sound_key)
+    return bridge.finished(
+        lambda: cloner.clone(name=voice.pk, audio=audio, audio_url=link, language=voice.language)
     )
-    return asyncio.run(work)
 
 
 def public_link(key: str) -> str:
@@ -151,7 +155,7 @@ def _remove(held: _Held) -> None:
     _forget_sound(voice)
     try:
         if voice.provider_voice:
-            asyncio.run(_cloner(voice.provider).delete(voice.provider_voice))
+            _delete(voice.provider, voice.provider_voice)
     except AdapterError as error:
         _log.warning("Removing voice %s at %s failed: %s", voice.pk, voice.provider, error.code)
         if held.later(error, DELETE_ATTEMPTS):
@@ -163,6 +167,11 @@ def _remove(held: _Held) -> None:
         held.rows.update(lease_token="", lease_until=None, next_attempt_at=None)
         return
     held.finish(CloneStatus.DELETED, deleted_at=timezone.now())
+
+
+def _delete(provider_id: str, provider_voice: str) -> None:
+    cloner = _cloner(provider_id)
+    bridge.finished(lambda: cloner.delete(provider_voice))
 
 
 def _cloner(provider_id: str) -> Cloner:

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from generation.providers import accounts
 from generation.providers.models import ClonedVoice, VoiceListing
-from workers.adapters import registry
+from workers.adapters import bridge, registry
 from workers.adapters.errors import AdapterError
 from workers.adapters.tts.listing import ListedVoice
 from workers.speech import voices
@@ -77,7 +77,7 @@ def _is_due(provider_id: str) -> bool:
 def _refresh(provider_id: str) -> bool:
     now = timezone.now()
     try:
-        told = asyncio.run(asked(provider_id))
+        told = bridge.finished(lambda: asked(provider_id))
     except (AdapterError, TimeoutError) as error:
         code = error.code if isinstance(error, AdapterError) else "provider_timeout"
         _log.warning("Listing the voices of %s failed: %s", provider_id, code)

@@ -7,7 +7,7 @@ shared by all. A child process gets a thread of its own.
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from queue import SimpleQueue
 from typing import Final, Generic, Literal, TypeVar
@@ -59,6 +59,16 @@ def iterate(make: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, N
         yield from pump.items()
     finally:
         pump.stop()
+
+
+def finished(make: Callable[[], Awaitable[T]]) -> T:
+    """What comes of the call that `make` makes, made and run on the process's loop."""
+
+    async def once() -> AsyncGenerator[T, None]:
+        yield await make()
+
+    (found,) = iterate(once)
+    return found
 
 
 class _Pump(Generic[T]):

@@ -15,7 +15,7 @@ from generation import voices
 from generation.providers import clones, cloning
 from generation.providers.models import ClonedVoice, CloneStatus, VoiceConsent
 from project.accounts.models import Allowance, User
-from project.errors import InvalidInput
+from project.errors import InvalidInput, LimitReached
 from tests.generation.providers.conftest import SECRET
 from tests.support import media
 from tests.support.clips import Broker
@@ -199,6 +199,43 @@ def test_a_provider_that_is_busy_is_tried_again_later(
     cloning.reconcile()
     broker.run()
     assert _row().status == CloneStatus.READY
+
+
+@pytest.mark.parametrize("code", ["provider_timeout", "provider_truncated"])
+def test_a_copy_that_may_have_been_made_is_not_made_again(
+    post: Callable[..., Any], broker: Broker, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    post()
+    asked: list[str] = []
+
+    def lost(voice: ClonedVoice) -> Any:
+        asked.append(voice.pk)
+        raise AdapterError("gone", provider="elevenlabs", retryable=True, code=code)
+
+    monkeypatch.setattr(cloning, "_made", lost)
+    broker.run()
+    cloning.reconcile()
+    broker.run()
+    assert len(asked) == 1
+    assert (_row().status, _row().failure_code) == (CloneStatus.FAILED, code)
+
+
+def test_a_recording_that_no_row_tells_of_is_not_kept(
+    post: Callable[..., Any], objects: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = clones.allowances_left
+    asked: list[User] = []
+
+    def gone_meanwhile(owner: User) -> None:
+        asked.append(owner)
+        if len(asked) > 1:
+            raise LimitReached("full", code="cloned_voices_limit_reached", limit=1, used=1)
+        left(owner)
+
+    monkeypatch.setattr(clones, "allowances_left", gone_meanwhile)
+    assert post().status_code == 429
+    assert len(asked) == 2
+    assert not list(objects.list("clones/"))
 
 
 def test_a_refusal_for_good_fails_with_its_code_and_without_the_key(

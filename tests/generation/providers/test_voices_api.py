@@ -12,9 +12,12 @@ from generation import voices
 from generation.providers import listing
 from generation.providers.models import VoiceListing
 from project.accounts.models import User
+from project.ids import new_id
 from tests.generation.providers.conftest import SECRET
 from tests.support.elevenlabs import VOICE, ElevenLabsService
 from tests.support.objects import MemoryStore
+from workers.adapters.cloning.dashscope import CosyVoiceCloner, Dialect, QwenCloner
+from workers.adapters.endpoint import Endpoint
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SARAH = "elevenlabs:EXAVITQu4vr4xnSDxMaL"
