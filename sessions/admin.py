@@ -81,7 +81,7 @@ class PersonaAdmin(ModelAdmin):
     fieldsets = (
         ("In the catalogue", {"fields": ("name", "slug", "description", "language", "voice")}),
         ("Behaviour", {"fields": ("greeting", "system_prompt", "knowledge", "apology")}),
-        ("Limits", {"fields": ("max_tokens", "max_history_turns")}),
+        ("Limits", {"fields": ("max_tokens", "max_answer_seconds", "max_history_turns")}),
         ("Facts", {"fields": ("owner", "builtin", "archived_at", "created_at", "updated_at")}),
     )
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from sessions.models import Session
+from sessions.runtime import host
 from sessions.runtime.host import LiveSession
 
 
@@ -118,3 +119,14 @@ async def test_nothing_is_left_of_sessions_that_ended(world: Any, begin: Any) ->
     assert not any(kept)
     assert len(process.pump._grid) == 0
     assert process.client._sessions == {}
+
+
+async def test_the_avatar_ends_the_call_when_its_last_words_have_arrived(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(host, "GOODBYE_SECONDS", 0.05)
+    created = await begin()
+    client = await world.join(created)
+    await client.connect_media()
+    hosted(world, created).said_goodbye()
+    assert await ended(client, created) == "avatar_ended"
