@@ -71,6 +71,14 @@ async def test_an_answer_is_heard(stub):
         assert any(phone for chunk in talk.worker.chunks for phone in chunk.phones)
 
 
+async def test_the_figures_tell_who_spoke(stub):
+    stub.settings.reply = "Yes."
+    async with _talk(stub) as talk:
+        await talk.conversation.ask(text="When are you open?")
+        metrics = await talk.until("metrics")
+        assert metrics["tts_provider"] == "local"
+
+
 @pytest.mark.parametrize("kind", ["chat", "speech"])
 @pytest.mark.parametrize("behaviour", ["silent", "stall"])
 async def test_an_interruption_hangs_up_on_a_provider_that_hangs(stub, kind, behaviour):
