@@ -168,9 +168,9 @@ def page(found: list[dict[str, Any]], share: float, draw_ms: float) -> str:
             *rows,
             "",
             f"A session that speaks costs the process {share:.2f}% of a core, without drawing and sending:",
-            "the clients of the providers, text, sound, chunks, Opus and playout. What the client of language",
-            "models adds is in [language](language.md); a lean one of our own took 5 ms of CPU for 60 tokens, the",
-            "official one takes 7, and 36 MB for its import.",
+            "the clients of the providers, text, sound, chunks, Opus and playout. What the client of",
+            "language models adds is in [language](language.md); a lean one of our own took 5 ms of CPU for",
+            "60 tokens, the official one takes 7, and 36 MB for its import.",
             "",
         ]
     )
