@@ -87,7 +87,7 @@ def test_copies_of_customers_do_not_show_up_in_a_providers_list(eleven: ElevenLa
     assert "cloned9" not in [voice["provider_voice"] for voice in told]
 
 
-@pytest.mark.parametrize("name", ["vcl_0123", new_id("vcl")])
+@pytest.mark.parametrize("name", ["vcl_0123", new_id("vcl")], ids=["short", "real"])
 @pytest.mark.parametrize("voices_of", [CosyVoiceCloner, QwenCloner])
 async def test_no_copy_is_called_so_that_a_list_would_show_it(name: str, voices_of: Any) -> None:
     """Not even one whose maker never came to write its name down."""
