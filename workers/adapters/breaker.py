@@ -22,6 +22,7 @@ PROBE_SECONDS = 60.0
 """A request that was let through and never told how it went counts as lost after so long."""
 _ACCOUNT = frozenset({"provider_unauthorized", "provider_quota"})
 _BROKEN = "provider_error"
+_SILENT = "no_audio"
 
 
 class Breaker:
@@ -61,6 +62,8 @@ class Breaker:
                 return  # a late answer to a question from before it opened
             if error.code in _ACCOUNT:
                 self._open()
+            elif error.code == _SILENT and not self._seconds:
+                pass  # a text that a voice cannot say: one customer's must not silence it for all
             elif error.retryable or error.code == _BROKEN:
                 self._faults += 1
                 if self._seconds or self._faults >= FAULTS:

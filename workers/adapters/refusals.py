@@ -9,6 +9,7 @@ RETRYABLE = frozenset({408, 409, 425, 429})
 _CODES = {
     400: "provider_rejected",
     401: "provider_unauthorized",
+    402: "provider_quota",
     403: "provider_unauthorized",
     404: "provider_not_found",
     413: "provider_too_large",
@@ -47,6 +48,8 @@ def _named(status: int, given: str) -> str:
         return given
     if status in (400, 404, 422) and "voice" in given:
         return "voice_not_found"
+    if 400 <= status < 500 and status not in RETRYABLE:
+        return _CODES.get(status, "provider_rejected")  # this request, not the provider
     return _CODES.get(status, "provider_error")
 
 

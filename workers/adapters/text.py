@@ -3,6 +3,8 @@
 JSON can hold NUL and halves of surrogate pairs; PostgreSQL refuses the one, UTF-8 the other.
 """
 
+from typing import Any
+
 _HIGH = ("\ud800", "\udbff")
 
 
@@ -12,6 +14,15 @@ def clean(text: str) -> str:
         return text.replace("\0", "")
     whole = text.replace("\0", "").encode("utf-16-le", "surrogatepass")
     return whole.decode("utf-16-le", "ignore")
+
+
+def clean_all(told: Any) -> Any:
+    """What JSON gave, with all its texts cleaned, the names of fields too."""
+    if isinstance(told, str):
+        return clean(told)
+    if isinstance(told, dict):
+        return {clean(str(name)): clean_all(part) for name, part in told.items()}
+    return [clean_all(part) for part in told] if isinstance(told, list) else told
 
 
 class Cleaner:

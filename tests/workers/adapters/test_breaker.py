@@ -7,6 +7,7 @@ import pytest
 from workers.adapters import breaker
 from workers.adapters.breaker import FAULTS, FIRST_SECONDS, LONGEST_SECONDS, PROBE_SECONDS, Breaker
 from workers.adapters.errors import AdapterError
+from workers.adapters.refusals import refusal
 
 AWAY = AdapterError("away", provider="acme", retryable=True, code="provider_unreachable")
 NO_KEY = AdapterError("no", provider="acme", retryable=False, code="provider_unauthorized")
@@ -65,6 +66,27 @@ def test_a_fault_of_the_request_tells_that_the_provider_is_well(clock: Clock):
     for _ in range(10):
         made.failed(NO_VOICE)
     made.failed(AWAY)
+    assert made.allows()
+
+
+def test_texts_that_a_voice_cannot_say_do_not_open_it(clock: Clock):
+    silent = AdapterError("no", provider="acme", retryable=True, code="no_audio")
+    made = Breaker(clock)
+    for _ in range(3 * FAULTS):
+        made.failed(silent)
+    assert made.allows()
+    made = opened(clock)
+    clock.now += FIRST_SECONDS + 1
+    assert made.allows()
+    made.failed(silent)  # a trial has to prove more
+    assert made.open
+
+
+@pytest.mark.parametrize("status", [405, 413, 415, 422, 451])
+def test_requests_that_are_refused_do_not_open_it(clock: Clock, status: int):
+    made = Breaker(clock)
+    for _ in range(3 * FAULTS):
+        made.failed(refusal("acme", status, b"{}", None))
     assert made.allows()
 
 

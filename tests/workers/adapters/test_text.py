@@ -1,6 +1,7 @@
 import pytest
 
-from workers.adapters.text import Cleaner, clean
+from workers.adapters.llm.openai_compatible.answers import AnswerReader
+from workers.adapters.text import Cleaner, clean, clean_all
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,15 @@ def test_a_character_that_is_cut_in_two_is_put_together() -> None:
     cleaner = Cleaner()
     pieces = ["Hi \ud83d", "\ude00", " and \ud83d", "\ud83d", "", "\0\ude00!", "\ud83d"]
     assert [cleaner.feed(piece) for piece in pieces] == ["Hi ", "😀", " and ", "", "", "😀!", ""]
+
+
+def test_all_texts_of_what_json_gave_are_cleaned() -> None:
+    told = {"a\0": ["\ud83d", {"b": "x\0y", "n": 1}], "c": None}
+    assert clean_all(told) == {"a": ["", {"b": "xy", "n": 1}], "c": None}
+
+
+def test_the_arguments_of_a_tool_can_be_sent_on_whatever_a_model_wrote() -> None:
+    reader = AnswerReader("acme")
+    call = {"index": 0, "id": "c", "function": {"name": "order", "arguments": '{"q": "a\\ud83d\\u0000b"}'}}
+    reader.feed({"choices": [{"delta": {"tool_calls": [call]}}]})
+    assert [one.arguments for one in reader.calls()] == [{"q": "ab"}]

@@ -92,23 +92,29 @@ class Streaming(ABC):
         ...
 
     async def stream(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
-        """Events as they arrive. Tried again while nothing was delivered and the error allows it.
+        """Events as they arrive. Tried again while nothing was heard and the error allows it.
 
-        An answer without any sound is an error, `no_audio`.
+        Times that come before the first sound are told behind it. An answer without any sound is an
+        error, `no_audio`.
         """
         for attempt in range(1, retry.ATTEMPTS + 1):
-            delivered = sounded = False
+            sounded, early = False, list[SpeechEvent]()
             try:
                 async with aclosing(self.once(request)) as events:
                     async for event in events:
-                        delivered, sounded = True, sounded or isinstance(event, PcmChunk)
+                        if not sounded and not isinstance(event, PcmChunk):
+                            early.append(event)  # nothing was heard yet: another try may follow
+                            continue
                         yield event
+                        for kept in () if sounded else early:
+                            yield kept
+                        sounded = True
                 if sounded:
                     return
                 raise _no_audio(self.provider)
             except AdapterError as exc:
                 exc.provider = exc.provider or self.provider
-                pause = retry.pause_or_raise(exc, attempt, delivered=delivered)
+                pause = retry.pause_or_raise(exc, attempt, delivered=sounded)
             await asyncio.sleep(pause)
 
     def synthesize(self, request: SpeechRequest) -> Generator[SpeechEvent, None, None]:

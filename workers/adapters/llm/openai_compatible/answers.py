@@ -9,6 +9,7 @@ from typing import Any
 
 from workers.adapters.errors import AdapterError
 from workers.adapters.llm.base import ToolCall, Usage
+from workers.adapters.text import clean_all
 
 WHO = "language model"
 MAX_CALLS = 8
@@ -132,7 +133,7 @@ class _Call:
             self._size += len(arguments)
 
     def whole(self, number: int) -> ToolCall:
-        told = self._given if self._given is not None else _object("".join(self._arguments))
+        told = _cleaned(self._given) if self._given is not None else _object("".join(self._arguments))
         broken_off = told is None or self._size > MAX_ARGUMENT_CHARACTERS
         return ToolCall(self.id or f"call_{number}", self.name, told or {}, broken=broken_off)
 
@@ -143,7 +144,15 @@ def _object(text: str) -> dict[str, Any] | None:
         told = json.loads(text) if text.strip() else {}
     except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, dict) else None
+    return _cleaned(told)
+
+
+def _cleaned(told: Any) -> dict[str, Any] | None:
+    """Arguments that can be sent on and stored; None for what is no object, or nested without an end."""
+    try:
+        return clean_all(told) if isinstance(told, dict) else None
+    except RecursionError:
+        return None
 
 
 def _usage(told: Any, provider: str, model: Any) -> Usage:
