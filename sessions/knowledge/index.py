@@ -17,7 +17,7 @@ from sessions.knowledge.words import Wanted
 # A word in more passages than this is not counted further: it tells hardly anything.
 COUNTED = 1_500
 # So many passages are ranked, those with the rarest words; a question of common words looks no further.
-RANKED = 2_500
+RANKED = 3_000
 # A pair of characters that no passage has was most likely none of a word.
 UNKNOWN_PAIR = 0.2
 _BETWEEN = "\u00b7"  # no ASCII, so that SQLite takes it for a letter
@@ -94,16 +94,18 @@ def _in_sqlite(scope: int, asked: Sequence[Wanted], passages: int, limit: int) -
             "SELECT found.id, words.terms FROM (SELECT rowid AS id, bm25(live_passage_terms) AS far "
             "FROM live_passage_terms WHERE live_passage_terms MATCH %s ORDER BY far LIMIT %s) AS found "
             "JOIN live_passage_terms AS words ON words.rowid = found.id ORDER BY found.far",
-            [query, limit],
+            [query, 2 * limit],
         )
         rows = cursor.fetchall()
     weight = weights(counts, passages)
     whole = sum(weight.values()) or 1.0
-    return [
+    hits = [
         Hit(passage, sum(weight[w] for w in asked if _holds(held, _scoped(scope, w.term), w)) / whole)
         for passage, terms in rows
         for held in [frozenset(terms.split(" "))]
     ]
+    # All words of the question count here, also those too common to look for.
+    return sorted(hits, key=lambda hit: -hit.share)[:limit]
 
 
 def _in_postgresql(scope: int, asked: Sequence[Wanted], passages: int, limit: int) -> list[Hit]:
@@ -125,13 +127,18 @@ def _in_postgresql(scope: int, asked: Sequence[Wanted], passages: int, limit: in
         whole = sum(weight.values()) or 1.0
         finding = "SELECT passage_id, %s::float8 AS weight FROM live_passage_terms WHERE terms @@ %s::tsquery"
         found = " UNION ALL ".join([finding] * len(chosen))
+        # Words that are too common to look for still tell the best from each other.
+        unsought = [word for word in asked if counts[word] and word not in chosen]
+        common = " + CASE WHEN terms @@ %s::tsquery THEN %s::float8 ELSE 0 END" * len(unsought)
+        others = [v for word in unsought for v in (_tsquery(scope, word), weight[word] / whole)]
         told = [v for word in chosen for v in (weight[word] / whole, _tsquery(scope, word))]
         cursor.execute(
             f"WITH best AS (SELECT passage_id, sum(weight) AS share FROM ({found}) AS found "  # noqa: S608 - only placeholders
-            "GROUP BY passage_id ORDER BY share DESC, passage_id LIMIT %s) "
-            "SELECT passage_id, share FROM best JOIN live_passage_terms USING (passage_id) "
+            "GROUP BY passage_id ORDER BY share DESC, passage_id LIMIT %s)"
+            f", whole AS (SELECT passage_id, terms, share{common} AS share "
+            "FROM best JOIN live_passage_terms USING (passage_id)) SELECT passage_id, share FROM whole "
             "ORDER BY share + 0.2 * ts_rank_cd(terms, %s::tsquery, 1) DESC LIMIT %s",
-            [*told, 2 * limit, " | ".join(_tsquery(scope, word) for word in chosen), limit],
+            [*told, 2 * limit, *others, " | ".join(_tsquery(scope, word) for word in chosen), limit],
         )
         return [Hit(passage, share) for passage, share in cursor.fetchall()]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from project.accounts.models import User
+from sessions.knowledge import index
 from sessions.knowledge.models import KnowledgeDocument, Passage
 from sessions.knowledge.search import search, together
 from sessions.models import Persona
@@ -103,6 +104,13 @@ def test_what_is_deleted_is_found_no_more(alice, persona, document: Make):
 def test_a_question_of_common_words_is_answered_all_the_same(alice, persona, document: Make):
     document(persona, *(f"Article {n} of the price list costs {n} euros." for n in range(200)))
     assert texts(persona, alice, "What is the price of article 137?")[0].startswith("Article 137 ")
+
+
+def test_words_too_common_to_look_for_still_tell_the_best(alice, persona, document: Make, monkeypatch):
+    monkeypatch.setattr(index, "RANKED", 5)
+    traits = ("price", "weight", "noise", "size")
+    document(persona, *(f"Product {n}: the {what} is known." for n in range(40) for what in traits))
+    assert texts(persona, alice, "What is the noise of product 7?")[0].startswith("Product 7: the noise")
 
 
 def test_two_rankings_are_put_together():
