@@ -13,7 +13,7 @@ from workers.adapters.stt.base import Recognizer
 from workers.adapters.tts.base import Synthesizer
 from workers.speech.voices import Voice
 
-__all__ = ["Voice", "available", "cloned", "default", "find", "get", "recognizer", "synthesizer"]
+__all__ = ["Voice", "available", "cloned", "default", "find", "get", "kept", "recognizer", "synthesizer"]
 
 
 def available(user: User | None = None, *, provider: str = "", language: str = "") -> list[Voice]:
@@ -35,6 +35,16 @@ def find(voice_id: str, user: User | None = None) -> Voice | None:
             if voice.id == voice_id:
                 return voice
     return None
+
+
+def kept(voice_id: str) -> Voice | None:
+    """The voice of a stored session or clip, also while its provider is not configured: others may follow."""
+    if voice_id.startswith(clones.PREFIX):
+        rows = ClonedVoice.objects.filter(pk=voice_id.removeprefix(clones.PREFIX), status=CloneStatus.READY)
+        row = rows.first()
+        return None if row is None or row.provider not in accounts.known() else cloned(row)
+    told = (voice for name in _candidates(voice_id) for voice in listing.voices_of(name))
+    return next((voice for voice in told if voice.id == voice_id), None)
 
 
 def get(voice_id: str, user: User | None = None) -> Voice:

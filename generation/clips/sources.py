@@ -53,7 +53,7 @@ def takes(clip: Clip, done: int, *, skip_samples: int) -> Generator[Take, None, 
 
 def _read(clip: Clip, done: int) -> Generator[Take, None, None]:
     """Speak line by line; the next line is synthesised while its forerunner is stored."""
-    voice = voices.find(clip.voice)
+    voice = voices.kept(clip.voice)
     if voice is None:
         raise ClipFailure("voice_not_found", f"There is no voice {clip.voice!r} any more.")
     lines = narration.lines(clip.script, voice)

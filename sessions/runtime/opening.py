@@ -110,7 +110,7 @@ class Speech:
 
 
 def _speech(row: Session) -> Speech:
-    voice = voices.find(row.voice)
+    voice = voices.kept(row.voice)
     if voice is None:
         raise Unavailable(f"The voice {row.voice} is no longer there.", code="voice_not_found")
     return Speech(

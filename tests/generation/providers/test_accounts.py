@@ -130,6 +130,18 @@ class TestSpeaking:
 
 
 @pytest.mark.django_db
+def test_the_voice_of_a_stored_session_is_followed_where_its_provider_was_taken_away(settings: Any) -> None:
+    settings.TTS_PROVIDERS = ["local"]
+    sarah = "elevenlabs:EXAVITQu4vr4xnSDxMaL"
+    assert voices.find(sarah) is None
+    stored = voices.kept(sarah)
+    assert stored is not None
+    assert [voice.provider for voice in chains.speaking(stored)] == ["local"]
+    assert voices.kept("nobody") is None
+    assert voices.kept("clone:nobody") is None
+
+
+@pytest.mark.django_db
 def test_a_voice_says_why_it_cannot_be_had() -> None:
     with pytest.raises(InvalidInput) as refused:
         voices.get("elevenlabs:EXAVITQu4vr4xnSDxMaL")
