@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from generation.avatars.presenter import link
+from project.accounts.models import User
 from sessions import admission, ice, tokens
 from sessions.knowledge.found import Passage
 from sessions.knowledge.models import DocumentStatus, KnowledgeDocument
@@ -152,7 +153,9 @@ def recording_link(row: Recording, *, inline: bool = True) -> str:
     return store().presign_get(row.key, settings.PRESIGNED_URL_SECONDS, name, VIDEO_TYPE, inline=inline)
 
 
-def persona(row: Persona) -> dict[str, Any]:
+def persona(row: Persona, reader: User) -> dict[str, Any]:
+    """A persona as somebody may see it: where a shared one's tools call is for those who change it."""
+    whole = row.owner_id == reader.pk or reader.is_staff
     return {
         "id": row.pk,
         "slug": row.slug,
@@ -168,7 +171,7 @@ def persona(row: Persona) -> dict[str, Any]:
         "max_history_turns": row.max_history_turns,
         "max_answer_seconds": row.max_answer_seconds,
         "providers": row.providers,
-        "tools": row.tools,
+        "tools": row.tools if whole else [{**one, "url": ""} if "url" in one else one for one in row.tools],
         "topics": row.topics,
         "shared": row.owner_id is None,
         "created_at": moment(row.created_at),

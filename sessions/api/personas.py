@@ -70,7 +70,7 @@ class PersonasView(APIView):
     )
     def get(self, request: Request) -> Response:
         rows = personas.persona_list(caller(request), query=request.query_params.get("search", ""))
-        return NewestFirst.answer(request, rows, presenter.persona)
+        return NewestFirst.answer(request, rows, lambda row: presenter.persona(row, caller(request)))
 
     @extend_schema(
         operation_id="personas_create",
@@ -96,7 +96,7 @@ class PersonaView(APIView):
         operation_id="personas_get", summary="Show a persona", responses=schemas.PersonaOut, tags=["personas"]
     )
     def get(self, request: Request, persona_id: str) -> Response:
-        return Response(presenter.persona(personas.persona_get(caller(request), persona_id)))
+        return Response(presenter.persona(personas.persona_get(caller(request), persona_id), caller(request)))
 
     @extend_schema(
         operation_id="personas_change",
@@ -116,7 +116,7 @@ class PersonaView(APIView):
         form = schemas.PersonaIn(data=request.data, partial=True)
         form.is_valid(raise_exception=True)
         changed = personas.persona_update(persona, _fields(form), by=caller(request))
-        return Response(presenter.persona(changed))
+        return Response(presenter.persona(changed, caller(request)))
 
     @extend_schema(
         operation_id="personas_delete",
@@ -139,7 +139,7 @@ def _own(request: Request, persona_id: str) -> Persona:
 def _created(owner: User, fields: dict[str, Any]) -> Response:
     persona = personas.persona_create(owner, **fields)
     headers = {"Location": f"/api/v1/personas/{persona.pk}"}
-    return Response(presenter.persona(persona), status=201, headers=headers)
+    return Response(presenter.persona(persona, owner), status=201, headers=headers)
 
 
 def _fields(form: schemas.PersonaIn) -> dict[str, Any]:

@@ -159,3 +159,19 @@ def test_nobody_else_changes_ones_tools(make, client, stranger) -> None:
     where = f"{PATH}/{make(tools=TOOLS).json()['id']}"
     assert stranger.patch(where, {"tools": []}, format="json").status_code == 404
     assert client.get(where).json()["tools"] == TOOLS
+
+
+def test_where_a_shared_tool_calls_is_shown_to_those_alone_who_may_change_it(client, api) -> None:
+    builtin_personas.load()
+    tool = {
+        "type": "webhook",
+        "name": "stock",
+        "description": "Looks",
+        "url": "https://hooks.example.com/s?key=1",
+    }
+    Persona.objects.filter(slug="tutor").update(tools=[tool, {"type": "end_call", "say": ""}])
+    seen = client.get(f"{PATH}/tutor").json()["tools"]
+    assert seen == [{**tool, "url": ""}, {"type": "end_call", "say": ""}]
+    assert "key=1" not in client.get(PATH).content.decode()
+    staff = api(User.objects.create_user("staff@example.com", role=Role.OPERATOR))
+    assert staff.get(f"{PATH}/tutor").json()["tools"][0] == tool
