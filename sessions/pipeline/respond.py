@@ -89,7 +89,8 @@ class Answering:
                     text += piece
                     yield piece
             calls, self._calls = self._calls, []
-            if not calls or self._limit.reached:
+            # A call by a model that was offered nothing has no answer, and without one it cannot be repeated.
+            if not calls or self._tools is None or self._limit.reached:
                 break
             told = [*told, Message("assistant", text, tuple(calls))]
             async for piece in self._performed(calls, told):

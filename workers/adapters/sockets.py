@@ -124,7 +124,12 @@ class _Idle:
         waiting = self._waiting.get(key, {})
         while waiting:
             socket, watch = waiting.popitem()
-            if not await _stopped(watch) and socket.open:
+            try:
+                usable = not await _stopped(watch) and socket.open
+            except asyncio.CancelledError:
+                socket.abort()  # nobody else knows of it any more
+                raise
+            if usable:
                 socket.reused, socket.kept = True, False
                 return socket
             socket.abort()

@@ -219,3 +219,12 @@ def test_expressions_of_a_schema_are_not_run():
     schema = {"type": "object", "properties": {"pattern": {"type": "string", "pattern": "(a+)+$"}}}
     assert misfit(schema, {"pattern": "a" * 50 + "!"}) == ""
     assert misfit(schema | {"additionalProperties": False}, {"pattern": 5}).startswith("pattern:")
+
+
+@in_virtual_time
+async def test_a_call_by_a_model_that_was_offered_nothing_is_left_alone():
+    async with room(answers=[[*tokens("It is on its way."), LOOK], tokens("Never asked.")]) as talk:
+        await talk.conversation.ask(text="Where is it?")
+        await talk.until("metrics")
+    assert talk.of("speech.ended")[0]["heard_text"] == "It is on its way."
+    assert len(talk.model.asked) == 1

@@ -311,3 +311,24 @@ async def test_nothing_is_left_behind(provider: Provider):
     await asyncio.wait_for(provider.left.wait(), 5)
     await asyncio.sleep(0.02)
     assert {task for task in asyncio.all_tasks() - before if not task.done()} == set()
+
+
+async def test_one_who_is_cancelled_while_taking_a_socket_leaves_none_behind():
+    provider = Provider()
+    async with _serving(provider):
+        async with lease(provider.url, KEY, open_seconds=5) as socket:
+            socket.keep()
+        async with lease(provider.url, KEY, open_seconds=5) as socket:
+            socket.keep()
+        taking = asyncio.create_task(_taken(provider.url))
+        await asyncio.sleep(0)  # it ends the watch over the idle socket, and waits for that
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        assert taking.cancelled()
+        await asyncio.wait_for(provider.left.wait(), 10)
+    assert provider.opened == 1
+
+
+async def _taken(url: str) -> None:
+    async with lease(url, KEY, open_seconds=5):
+        await asyncio.Event().wait()
