@@ -21,6 +21,14 @@ def env_str(name: str, default: str = "", *, choices: Collection[str] = ()) -> s
     return value
 
 
+def env_key(name: str) -> str:
+    """Read a key, without the spaces and line ends of whoever pasted it: no header takes them."""
+    value = env_str(name).strip()
+    if not (value.isascii() and value.isprintable()):
+        raise ImproperlyConfigured(f"{name} has characters that no key has")
+    return value
+
+
 def env_bool(name: str, *, default: bool) -> bool:
     raw = env_str(name, "1" if default else "0").lower()
     if raw not in ("1", "0", "true", "false"):
@@ -64,7 +72,7 @@ def env_providers(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
     return {
         prefix: {
             "base_url": env_str(f"{prefix}_BASE_URL").rstrip("/"),
-            "api_key": env_str(f"{prefix}_API_KEY"),
+            "api_key": env_key(f"{prefix}_API_KEY"),
             "model": env_str(f"{prefix}_MODEL"),
         }
         for prefix in sorted(prefixes)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from project.env import database, env_bool, env_int, env_list, env_providers, env_range, env_str
+from project.env import database, env_bool, env_int, env_key, env_list, env_providers, env_range, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PARLEY_HOME = Path(env_str("PARLEY_HOME", str(BASE_DIR / ".parley"))).resolve()
@@ -128,7 +128,7 @@ PRESIGNED_URL_SECONDS = env_int("PRESIGNED_URL_SECONDS", 3600, minimum=1)
 # --- Speech --------------------------------------------------------------------------------
 
 SPEECH_URL = env_str("SPEECH_URL", "http://127.0.0.1:8600")
-SPEECH_API_KEY = env_str("SPEECH_API_KEY")
+SPEECH_API_KEY = env_key("SPEECH_API_KEY")
 # A folder of voices that is shared with speech services of one's own, here and as they see it.
 SPEECH_ASSETS_DIR = env_str("SPEECH_ASSETS_DIR")
 SPEECH_ASSETS_SERVICE_DIR = env_str("SPEECH_ASSETS_SERVICE_DIR")
@@ -228,7 +228,7 @@ RTC_PORTS = env_range("RTC_PORTS")
 
 # Any OpenAI-compatible endpoint; without one, personas answer from their own knowledge.
 LLM_BASE_URL = env_str("LLM_BASE_URL")
-LLM_API_KEY = env_str("LLM_API_KEY")
+LLM_API_KEY = env_key("LLM_API_KEY")
 LLM_MODEL = env_str("LLM_MODEL")
 LLM_MAX_TOKENS = env_int("LLM_MAX_TOKENS", 400, minimum=1)
 LIVE_MAX_ANSWER_SECONDS = env_int("LIVE_MAX_ANSWER_SECONDS", 90, minimum=5)

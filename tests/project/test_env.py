@@ -44,3 +44,16 @@ def test_the_service_does_not_start_with_nonsense(monkeypatch, name, value) -> N
     )
     assert started.returncode == 1
     assert name in started.stderr.splitlines()[-1]
+
+
+def test_a_key_is_read_without_what_was_pasted_with_it(monkeypatch) -> None:
+    monkeypatch.setenv("ACME_API_KEY", " sk-4711\r\n")
+    assert env.env_key("ACME_API_KEY") == "sk-4711"
+
+
+@pytest.mark.parametrize("value", ["sk-47\n11", "sk-é11", "••••4711"])
+def test_a_key_that_no_header_takes_is_refused_and_not_told(monkeypatch, value) -> None:
+    monkeypatch.setenv("ACME_API_KEY", value)
+    with pytest.raises(ImproperlyConfigured, match="ACME_API_KEY") as refused:
+        env.env_key("ACME_API_KEY")
+    assert "11" not in str(refused.value)
