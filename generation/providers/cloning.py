@@ -106,6 +106,11 @@ def _take(voice_id: str) -> _Held | None:
 
 def _copy(held: _Held) -> None:
     voice = held.voice
+    if voice.attempts > CLONE_ATTEMPTS:  # whoever tried did not live to say why not
+        message = "The recording could not be copied."
+        held.finish(CloneStatus.FAILED, failure_code="internal_error", failure_message=message)
+        _forget_sound(voice)
+        return
     try:
         made = _made(voice)
     except AdapterError as error:

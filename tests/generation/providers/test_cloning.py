@@ -220,6 +220,18 @@ def test_a_copy_that_may_have_been_made_is_not_made_again(
     assert (_row().status, _row().failure_code) == (CloneStatus.FAILED, code)
 
 
+def test_a_recording_that_ends_its_worker_each_time_is_given_up(
+    post: Callable[..., Any], broker: Broker, eleven: ElevenLabsService, objects: MemoryStore
+) -> None:
+    post()
+    past = timezone.now() - timedelta(seconds=1)
+    ClonedVoice.objects.update(attempts=cloning.CLONE_ATTEMPTS, lease_token="theirs", lease_until=past)
+    broker.run()
+    assert (_row().status, _row().failure_code) == (CloneStatus.FAILED, "internal_error")
+    assert not eleven.voices
+    assert not list(objects.list("clones/"))
+
+
 def test_a_recording_that_no_row_tells_of_is_not_kept(
     post: Callable[..., Any], objects: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
