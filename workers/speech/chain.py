@@ -5,6 +5,7 @@ so that nothing is said twice and a sentence keeps its voice.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing
@@ -16,6 +17,8 @@ from workers.adapters.errors import AdapterError
 from workers.adapters.tts.base import PcmChunk, Speaker, SpeechEvent, SpeechRequest, Synthesizer
 from workers.speech import markup
 from workers.speech.voices import Voice
+
+_log = logging.getLogger(__name__)
 
 FIRST_SOUND_SECONDS = 4.0
 """So long somebody who listens waits for a voice that another could take the place of."""
@@ -108,6 +111,12 @@ class _Attempt:
                 event = await anext(events, None)
         except TimeoutError:
             raise self._silent("did not answer in time", "provider_timeout") from None
+        except AdapterError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - what no adapter foresaw must not silence who could go on
+            # Its words may hold the text: its kind alone is told.
+            _log.error("The speech provider %s failed with %s", self._provider, type(exc).__name__)
+            raise self._unreadable() from None
         if isinstance(event, PcmChunk) and not self._sounded:
             self._sounded, self._until = True, None
             health.heard("tts", self._provider, self._waited() * 1000)
@@ -133,6 +142,10 @@ class _Attempt:
             self.succeeded()
         elif self._waited() >= SLOW_SECONDS:
             self.failed(self._silent("did not answer in time", "provider_timeout"))
+
+    def _unreadable(self) -> AdapterError:
+        message = "The speech provider's answer cannot be read."
+        return AdapterError(message, provider=self._provider, retryable=False)
 
     def _waited(self) -> float:
         return time.monotonic() - self._started

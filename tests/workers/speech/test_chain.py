@@ -48,7 +48,7 @@ class Actor:
         self.requests.append(request)
         try:
             for part in self.parts:
-                if isinstance(part, AdapterError):
+                if isinstance(part, Exception):
                     raise part
                 if part == "wait":
                     await asyncio.Event().wait()
@@ -232,3 +232,23 @@ def test_code_that_blocks_hears_the_same():
 def test_somebody_has_to_speak():
     with pytest.raises(ValueError, match="nobody"):
         FallbackSynthesizer([])
+
+
+async def test_what_no_adapter_foresaw_is_a_fault_like_any_other(caplog: pytest.LogCaptureFixture):
+    ann, ben = Actor(RecursionError("about Parley speaks.")), Actor(SOUND)
+    events = await said(FallbackSynthesizer(speakers(("ann", ann), ("ben", ben))))
+    assert events == [Speaker("ben", 0.0), SOUND]
+    assert told()["ann"] == (0, 1, "provider_error")
+    assert "RecursionError" in caplog.text
+    assert "Parley speaks" not in caplog.text
+
+
+async def test_what_no_adapter_foresaw_after_the_first_sound_is_told_without_its_words():
+    ann = Actor(SOUND, OverflowError("about Parley speaks."))
+    with pytest.raises(AdapterError) as caught:
+        await said(FallbackSynthesizer(speakers(("ann", ann), ("ben", Actor(SOUND)))))
+    assert (caught.value.code, caught.value.provider, str(caught.value).count("Parley")) == (
+        "provider_error",
+        "ann",
+        0,
+    )
