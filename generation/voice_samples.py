@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+import time
 from pathlib import Path
 
 from django.conf import settings
@@ -14,15 +15,26 @@ from workers.adapters.errors import AdapterError
 from workers.rendering.aac import AacEncoder
 
 FOLDER = "voices/"
+SPEAK_SECONDS = 20.0
+FAILED_SECONDS = 10.0
+"""So long a voice that could not be heard is not asked again: somebody may press the button many times."""
+MOST_FAILED = 1_000
+
+_failed: dict[str, tuple[float, str, str]] = {}  # by key: until when, and what was wrong
 
 
 def link(voice: Voice) -> str:
     """Return a link to the voice's sample. Raises `Unavailable` while it cannot be spoken."""
     key = sample_key(voice)
     if store().head(key) is None:
+        if (failed := _failed.get(key)) is not None and time.monotonic() < failed[0]:
+            raise Unavailable(failed[1], code=failed[2])
         try:
-            _keep(key, narration.sample(voice))
+            _keep(key, narration.sample(voice, seconds=SPEAK_SECONDS))
         except AdapterError as error:
+            if len(_failed) >= MOST_FAILED:
+                _failed.clear()
+            _failed[key] = (time.monotonic() + FAILED_SECONDS, str(error), error.code)
             raise Unavailable(str(error), code=error.code) from error
     return store().presign_get(key, settings.PRESIGNED_URL_SECONDS, content_type="audio/mp4")
 

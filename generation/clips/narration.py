@@ -1,11 +1,14 @@
 """A script in the mouth of a voice."""
 
+import asyncio
 from collections.abc import Sequence
 
 from generation import voices
+from workers.adapters import bridge
+from workers.adapters.errors import AdapterError
 from workers.speech.estimate import estimated_ms
 from workers.speech.script import Sentence, sentences
-from workers.speech.speak import Utterance, speak_sentence
+from workers.speech.speak import Utterance, speak_sentence, speak_sentence_live
 from workers.speech.voices import Voice
 
 __all__ = ["Sentence", "Utterance", "estimate_ms", "lines", "sample", "say"]
@@ -26,7 +29,19 @@ def say(line: Sentence, voice: Voice, speed: float, wanted: Sequence[str] = ()) 
     return speak_sentence(voices.synthesizer(voice, wanted), line, voice, speed=speed)
 
 
-def sample(voice: Voice) -> bytes:
-    """Say the voice's own sample sentences: 48 kHz mono s16le. Raises `AdapterError`."""
+def sample(voice: Voice, *, seconds: float) -> bytes:
+    """Say the voice's own sample sentences: 48 kHz mono s16le. Raises `AdapterError`, and after `seconds`."""
     own = voices.synthesizer(voice, alone=True)  # of another voice it would be no sample
-    return b"".join(speak_sentence(own, line, voice).pcm for line in lines(voice.sample_text, voice))
+
+    async def spoken() -> bytes:
+        async with asyncio.timeout(seconds):
+            said = [await speak_sentence_live(own, line, voice) for line in lines(voice.sample_text, voice)]
+        return b"".join(utterance.pcm for utterance in said)
+
+    try:
+        return bridge.finished(spoken)
+    except TimeoutError as error:
+        detail = "The speech provider did not answer in time."
+        raise AdapterError(
+            detail, provider=voice.provider, retryable=True, code="provider_timeout"
+        ) from error

@@ -68,7 +68,8 @@ class Retriever:
         self._limit = limit
         self._headed = headed
         self._looking: _Looking | None = None
-        self._last: list[Passage] = []
+        self._last: list[Passage] = []  # what the beginning of this question found
+        self._questions = 0
         self._meaning: asyncio.Task[Vectors | None] | None = None
         self._vector: Vectors | None = None  # of what was heard last
 
@@ -78,7 +79,10 @@ class Retriever:
             self._look(text)
 
     async def passages(self, question: str, *, deadline_seconds: float = 0.15) -> list[Passage]:
-        """What answers a question, best first; what is known by the deadline where it takes longer."""
+        """What answers a question, best first.
+
+        Where that takes longer than the deadline, what its beginning found while it was spoken.
+        """
         looking = self._look(question)
         await asyncio.wait([looking.whole], timeout=deadline_seconds)
         self._vector = None  # the next question is another one
@@ -86,6 +90,8 @@ class Retriever:
         if found is None:
             words = _result(looking.by_words)
             found = self._last if words is None else words.passages
+        self._last = []
+        self._questions += 1
         return found
 
     def close(self) -> None:
@@ -113,9 +119,10 @@ class Retriever:
             self._looking = None
 
     async def _by_words(self, text: str) -> _ByWords:
-        nothing = _ByWords(None, (), [])
+        nothing, question = _ByWords(None, (), []), self._questions
         found = await self._asked(in_database(partial(self._find, text)), nothing)
-        self._last = found.passages
+        if question == self._questions:
+            self._last = found.passages
         return found
 
     async def _whole(self, text: str, by_words: "asyncio.Task[_ByWords]") -> list[Passage]:

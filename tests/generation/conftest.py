@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from generation import voices
+from generation import voice_samples, voices
 from generation.avatars.models import Avatar
 from generation.clips import services
 from generation.clips.models import Clip, ClipFragment
@@ -18,6 +18,11 @@ from tests.support.clips import Broker, Ears, ToneVoice, ready_avatar
 from tests.support.objects import MemoryStore
 
 SCRIPT = "Good morning to all of you. This is the second sentence of it. And here is the end."
+
+
+@pytest.fixture(autouse=True)
+def _no_voice_failed_yet() -> None:
+    voice_samples._failed.clear()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What all calls to ElevenLabs share: who we are, and what a refusal means."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from workers.adapters.answers import beginning, truncated
 from workers.adapters.endpoint import Deadlines, Endpoint, async_client, judged
 from workers.adapters.errors import AdapterError
 from workers.adapters.refusals import MAX_RETRY_AFTER_SECONDS, RETRYABLE
+from workers.adapters.text import parsed
 
 PROVIDER = "elevenlabs"
 _NAMED = {
@@ -106,7 +106,7 @@ async def answered(
 def refused(provider: str, status: int, body: bytes, retry_after: str = "") -> AdapterError:
     """An answer that is no success. Its own words stay out: they may repeat the text."""
     try:
-        answer = json.loads(body)
+        answer = parsed(body)
     except ValueError:
         answer = None
     error = fault(provider, names(answer), status)

@@ -1,9 +1,9 @@
 """What an OpenAI-shaped provider means by a status that is not 200."""
 
-import json
 from typing import Any
 
 from workers.adapters.errors import AdapterError
+from workers.adapters.text import parsed
 
 RETRYABLE = frozenset({408, 409, 425, 429})
 _CODES = {
@@ -56,7 +56,7 @@ def _named(status: int, given: str) -> str:
 def _code(body: bytes) -> str:
     """The code or type of `{"error": {...}}`; FastAPI's `{"detail": "unknown voice"}` counts as well."""
     try:
-        answer: Any = json.loads(body)
+        answer: Any = parsed(body)
     except ValueError:
         return ""
     if not isinstance(answer, dict):
@@ -70,7 +70,7 @@ def _code(body: bytes) -> str:
 
 def _param(body: bytes) -> str:
     try:
-        return str(json.loads(body)["error"]["param"] or "")
+        return str(parsed(body)["error"]["param"] or "")
     except (ValueError, KeyError, TypeError):
         return ""
 

@@ -3,6 +3,7 @@
 JSON can hold NUL and halves of surrogate pairs; PostgreSQL refuses the one, UTF-8 the other.
 """
 
+import json
 from typing import Any
 
 _HIGH = ("\ud800", "\udbff")
@@ -23,6 +24,17 @@ def clean_all(told: Any) -> Any:
     if isinstance(told, dict):
         return {clean(str(name)): clean_all(part) for name, part in told.items()}
     return [clean_all(part) for part in told] if isinstance(told, list) else told
+
+
+def parsed(body: str | bytes) -> Any:
+    """What JSON says; `ValueError` for what is none, nested too deep to be read, or no Unicode.
+
+    Numbers that are none, such as `Infinity`, are None.
+    """
+    try:
+        return json.loads(body, parse_constant=lambda _: None)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 class Cleaner:

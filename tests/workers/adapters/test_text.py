@@ -1,7 +1,7 @@
 import pytest
 
 from workers.adapters.llm.openai_compatible.answers import AnswerReader
-from workers.adapters.text import Cleaner, clean, clean_all
+from workers.adapters.text import Cleaner, clean, clean_all, parsed
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,13 @@ def test_the_arguments_of_a_tool_can_be_sent_on_whatever_a_model_wrote() -> None
     call = {"index": 0, "id": "c", "function": {"name": "order", "arguments": '{"q": "a\\ud83d\\u0000b"}'}}
     reader.feed({"choices": [{"delta": {"tool_calls": [call]}}]})
     assert [one.arguments for one in reader.calls()] == [{"q": "ab"}]
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "{", b"\xff\xfe", ""])
+def test_what_is_no_json_is_refused_in_one_way(body: str | bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - of whatever kind
+        parsed(body)
+
+
+def test_numbers_that_are_none_become_nothing() -> None:
+    assert parsed('{"start": Infinity, "end": NaN, "text": "x"}') == {"start": None, "end": None, "text": "x"}

@@ -18,6 +18,7 @@ from workers.adapters.dashscope.account import TASKS, Account
 from workers.adapters.dashscope.verdicts import verdict
 from workers.adapters.errors import AdapterError
 from workers.adapters.sockets import Socket
+from workers.adapters.text import parsed
 
 Mode = Literal["duplex", "out"]
 Payload = Mapping[str, Any]
@@ -127,7 +128,7 @@ class Task:
 
     def _read(self, message: str) -> tuple[Payload, Payload]:
         try:
-            content = json.loads(message)
+            content = parsed(message)
             header, payload = content["header"], content.get("payload") or {}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise self._account.unreadable() from None

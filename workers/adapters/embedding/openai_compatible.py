@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from workers.adapters.embedding.base import Role, Vectors, normalised
 from workers.adapters.endpoint import Deadlines, Endpoint
 from workers.adapters.errors import AdapterError
 from workers.adapters.retry import pause_or_raise
+from workers.adapters.text import parsed
 
 WHO = "embedding provider"
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -86,7 +86,7 @@ class OpenAICompatible:
     def _vectors(self, body: bytes, count: int) -> Vectors:
         """The rows in the order of the texts, whatever order they came in."""
         try:
-            told = json.loads(body)["data"]
+            told = parsed(body)["data"]
             places = [row.get("index", place) for place, row in enumerate(told)]
             if sorted(places) != list(range(count)):
                 raise self._unreadable()

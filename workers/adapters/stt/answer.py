@@ -1,12 +1,12 @@
 """What a transcription answered, from the places where providers put it."""
 
-import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workers.adapters.stt.base import Segment, Transcript, joined
-from workers.adapters.text import clean
+from workers.adapters.text import clean, parsed
 
 PAUSE_MS = 600
 """Words with more silence between them belong to two segments."""
@@ -26,7 +26,7 @@ def transcript(body: bytes, kind: str, response_format: str) -> Transcript:
         if kind == "text/html":
             raise ValueError
         return _plain(body.decode("utf-8", "replace"))
-    return from_json(json.loads(body))
+    return from_json(parsed(body))
 
 
 def from_json(body: Any) -> Transcript:
@@ -83,8 +83,10 @@ def _word(part: Mapping[str, Any]) -> Segment:
 
 
 def _times(part: Mapping[str, Any]) -> tuple[int, int]:
-    start_ms, end_ms = (round(float(part[name]) * 1000) for name in ("start", "end"))
-    return start_ms, end_ms
+    start, end = float(part["start"]), float(part["end"])
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise ValueError
+    return round(start * 1000), round(end * 1000)
 
 
 def _grouped(words: Iterable[Segment]) -> tuple[Segment, ...]:

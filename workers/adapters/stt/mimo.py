@@ -1,7 +1,6 @@
 """Models that hear within a chat: Xiaomi's MiMo, and others that take `input_audio`."""
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ from workers.adapters.options import made
 from workers.adapters.stt.answer import chat_text
 from workers.adapters.stt.base import Transcript
 from workers.adapters.stt.whole import Whole
-from workers.adapters.text import clean
+from workers.adapters.text import clean, parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class ChatRecognizer(Whole):
         ) as response:
             answer = await response.aread()
             try:
-                text = chat_text(json.loads(answer))
+                text = chat_text(parsed(answer))
             except (ValueError, TypeError, KeyError, AttributeError, IndexError) as exc:
                 raise AdapterError(
                     "The transcript cannot be read.", provider=self.provider, retryable=False

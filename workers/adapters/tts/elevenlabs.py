@@ -20,7 +20,7 @@ from workers.adapters.answers import media_type
 from workers.adapters.elevenlabs import PROVIDER, Account, answered, fault, named_in, names
 from workers.adapters.endpoint import Deadlines, Endpoint
 from workers.adapters.errors import AdapterError
-from workers.adapters.text import clean
+from workers.adapters.text import clean, parsed
 from workers.adapters.tts.base import SpeechEvent, SpeechRequest, Streaming
 from workers.adapters.tts.compressed import SLICE_BYTES
 from workers.adapters.tts.elevenlabs_take import Message, Take, milliseconds, seconds, sound_of
@@ -209,7 +209,7 @@ class ElevenLabs(Streaming):
 
     def _parsed(self, text: str | bytes) -> dict[str, Any]:
         try:
-            answer = json.loads(text)
+            answer = parsed(text)
         except ValueError as exc:
             raise self._unreadable() from exc
         if not isinstance(answer, dict):

@@ -6,7 +6,6 @@ and how it is to be said is what the user asked for. The sound comes whole, as b
 
 import base64
 import binascii
-import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from workers.adapters.endpoint import Deadlines, Endpoint
 from workers.adapters.errors import AdapterError
 from workers.adapters.options import made
 from workers.adapters.refusals import refusal
+from workers.adapters.text import parsed
 from workers.adapters.tts.base import SpeechEvent, SpeechRequest, Streaming
 from workers.adapters.tts.decoding import decoder_for
 from workers.adapters.tts.within import within
@@ -86,7 +86,7 @@ class ChatSynthesizer(Streaming):
 
     def _read(self, body: bytes) -> bytes:
         try:
-            answer = json.loads(body)
+            answer = parsed(body)
             if "choices" not in answer:  # an error that calls itself a success
                 raise refusal(self.provider, 200, body, None)
             audio = answer["choices"][0]["message"].get("audio") or {}

@@ -20,6 +20,7 @@ from workers.adapters.dashscope.account import SESSIONS, Account, Common
 from workers.adapters.dashscope.verdicts import verdict
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.sockets import Socket
+from workers.adapters.text import parsed
 from workers.adapters.tts.base import EvenPcm, SpeechEvent, SpeechRequest, Streaming
 from workers.adapters.tts.cosyvoice import SPEEDS, within
 
@@ -142,7 +143,7 @@ class Qwen(Streaming):
 
     def _read(self, message: str | bytes) -> Event:
         try:
-            event = json.loads(message)
+            event = parsed(message)
         except ValueError:
             raise self._account.unreadable() from None
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):

@@ -4,12 +4,11 @@ Reasoning is not spoken: neither the fields that carry it beside the text, nor t
 some servers leave inside it.
 """
 
-import json
 from typing import Any
 
 from workers.adapters.errors import AdapterError
 from workers.adapters.llm.base import ToolCall, Usage
-from workers.adapters.text import clean_all
+from workers.adapters.text import clean_all, parsed
 
 WHO = "language model"
 MAX_CALLS = 8
@@ -141,8 +140,8 @@ class _Call:
 def _object(text: str) -> dict[str, Any] | None:
     """Arguments as they were written; none at all are an empty object."""
     try:
-        told = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError):
+        told = parsed(text) if text.strip() else {}
+    except ValueError:
         return None
     return _cleaned(told)
 

@@ -1,7 +1,6 @@
 """OpenAI's server-sent events of speech, with the timings that our sidecar adds."""
 
 import binascii
-import json
 from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from workers.adapters.answers import truncated
 from workers.adapters.avatar.base import Phone
 from workers.adapters.errors import AdapterError
-from workers.adapters.text import clean
+from workers.adapters.text import clean, parsed
 from workers.adapters.tts.base import EvenPcm, SpeechEvent, Timings, Word
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
@@ -49,7 +48,7 @@ class EventDecoder:
             self._done = True
             return []
         try:
-            return self._event(json.loads(content))
+            return self._event(parsed(content))
         except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as exc:
             raise self._broken() from exc
 
