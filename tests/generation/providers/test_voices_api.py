@@ -141,6 +141,9 @@ def test_a_voice_that_cannot_be_heard_says_why_and_not_more(
     assert answer.status_code == 503
     assert answer.json()["code"] == "provider_unauthorized"
     assert SECRET not in answer.content.decode() + logs.text
+    asked = len(eleven.requests)
+    assert client.get(f"/api/v1/voices/{SARAH}/preview").json()["code"] == "provider_unauthorized"
+    assert len(eleven.requests) == asked  # not again at once, however often the button is pressed
 
 
 def test_one_voice_can_be_shown(client: APIClient) -> None:
