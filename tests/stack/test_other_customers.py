@@ -37,7 +37,7 @@ OWN = {
         ("GET", f"/api/v1/{name}")
         for name in (
             *("clips", "api-keys", "webhook-endpoints", "callback-deliveries"),
-            *("sessions", "recordings", "personas"),
+            *("sessions", "recordings", "personas", "providers"),
         )
     ),
     ("POST", "/api/v1/me/rotate-callback-secret"),
@@ -74,9 +74,12 @@ def victim(stack: EmbeddedStack, avatar: str) -> Victim:
         own_key = api.get("/api/v1/api-keys").json()["results"][0]["id"]
         session = api.post("/api/v1/sessions", json={"avatar": avatar}).json()["id"]
         persona = api.post("/api/v1/personas", json={"name": "Mine alone"}).json()["id"]
+        written = {"name": "mine.txt", "text": "The code of my door is one two three four."}
+        document = api.post(f"/api/v1/personas/{persona}/documents", json=written).json()["id"]
     delivery = sent[0]["id"] if sent else "whd_0"
     names = {"clip_id": clip["id"], "endpoint_id": hook["id"], "delivery_id": delivery, "key_id": own_key}
-    names |= {"session_id": session, "persona_id": persona, "recording_id": "rec_0"}
+    names |= {"session_id": session, "recording_id": "rec_0"}
+    names |= {"persona_id": persona, "document_id": document}
     return Victim(key, clip, {**names, "avatar_id": avatar, "kind": "video", "index": "0"})
 
 
@@ -176,7 +179,7 @@ def test_anothers_things_do_not_exist(stranger: httpx.Client, victim: Victim, st
     }
     assert [each for each, status in told.items() if status >= 500] == []
     assert [each for each, status in told.items() if status < 300] == []
-    things = ("clip_id", "endpoint_id", "delivery_id", "key_id", "session_id", "persona_id")
+    things = ("clip_id", "endpoint_id", "delivery_id", "key_id", "session_id", "persona_id", "document_id")
     theirs = [victim.names[name] for name in things]
     for (method, path), status in told.items():
         if any(name in path for name in theirs) and path.startswith("/api/"):
@@ -188,6 +191,8 @@ def test_anothers_things_do_not_exist(stranger: httpx.Client, victim: Victim, st
         assert (session["status"], session["avatar"]) == ("created", victim.names["avatar_id"])
         persona = owner.get(f"/api/v1/personas/{victim.names['persona_id']}").json()
         assert persona["name"] == "Mine alone"
+        documents = owner.get(f"/api/v1/personas/{persona['id']}/documents").json()["results"]
+        assert [document["id"] for document in documents] == [victim.names["document_id"]]
 
 
 def test_lists_hold_ones_own_alone(stranger: httpx.Client, victim: Victim) -> None:
