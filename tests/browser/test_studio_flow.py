@@ -158,8 +158,9 @@ def test_a_key_is_made_shown_once_used_and_revoked(signed_in, stack) -> None:
     made = signed_in("/account/")
     page = made.page
     page.get_by_role("button", name="New key").click()
-    page.get_by_label("Name", exact=True).fill("From a test")
-    page.get_by_role("button", name="Make key").click()
+    dialog = page.get_by_role("dialog", name="New API key")
+    dialog.get_by_label("Name", exact=True).fill("From a test")
+    dialog.get_by_role("button", name="Make key").click()
     page.wait_for_selector("#secret-dialog[open]")
     key = page.locator("#secret-text").inner_text()
     page.get_by_role("button", name="Done").click()
