@@ -33,9 +33,10 @@ $(VENV)/.all: requirements/all.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/all.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(BIN)/python
+$(VENV)/.dev: requirements/dev.txt requirements/torch.txt | $(BIN)/python
 	@echo "Installing what the checks need..."
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps -r requirements/torch.txt
 	@touch $@ $(VENV)/.all
 
 demo: $(VENV)/.all

@@ -10,4 +10,6 @@ lock() {
 # Live sessions speak in the web process, so its image has every voice.
 lock web.txt --extra edge
 lock all.txt --extra render --extra speech --extra edge --extra embedded
-lock dev.txt --extra render --extra speech --extra edge --extra sensevoice --extra embedded --extra dev
+# Without torch itself, which is installed on its own.
+lock gpu.txt --extra render --extra torch --extra musetalk
+lock dev.txt --extra render --extra speech --extra edge --extra sensevoice --extra embedded --extra torch --extra musetalk --extra dev
