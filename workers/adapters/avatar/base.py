@@ -44,7 +44,8 @@ class AudioWindow:
     `pcm[lookback]` is the first sample of `start_frame`; `len(pcm)` is
     `lookback + frames * 640 + lookahead`, padded with zeros outside the clip. Phones are timed
     relative to the first frame, so those in the lookback have negative times; none are given
-    where the synthesiser told none.
+    where the synthesiser told none. `live` says that somebody is waiting, `first` and `last` that
+    an utterance of a session begins or ends with this window.
     """
 
     pcm: Pcm
@@ -53,6 +54,9 @@ class AudioWindow:
     start_frame: int
     frames: int
     phones: tuple[Phone, ...] = ()
+    live: bool = False
+    first: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Profile:
     """A model's fixed facts, read from `configs/models/<id>.yaml`.
 
     `queue` serves clips, `live_queue` sessions. `live_slots` is how many sessions may speak at once
-    for each live worker.
+    for each live worker. A stateful model draws one stream in order, in one place; in sessions its
+    fragments hold whole multiples of `chunk_frames`, which is what it draws at a time.
     """
 
     id: str
@@ -78,6 +83,7 @@ class Profile:
     memory_mb: int = 256
     width: int | None = None
     height: int | None = None
+    chunk_frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +150,10 @@ class Preparer(Protocol):
 
 
 class Renderer(Protocol):
-    """One model. Not thread-safe: one instance per render thread. Raises `AdapterError`."""
+    """One model. Not thread-safe: one instance per render thread. Raises `AdapterError`.
+
+    A stateful model's streams are given their windows in order, and are `StatefulRenderer`s.
+    """
 
     profile: Profile
 
@@ -161,3 +170,13 @@ class Renderer(Protocol):
 
     def compose_frame(self, stream: Any, pose: Any) -> I420:
         """Draw one pose. The picture is valid until the next call."""
+
+
+class StatefulRenderer(Renderer, Protocol):
+    """A model whose next frames depend on those before: a stream is drawn in order, in one place."""
+
+    def reset(self, stream: Any) -> None:
+        """Forget the sound and movement so far: what comes next does not continue it."""
+
+    def close_stream(self, stream: Any) -> None:
+        """Give back what the stream holds (a connection, a lease, a place on a server); never raises."""
