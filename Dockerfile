@@ -1,5 +1,6 @@
-# Two images from one file: `web` carries no renderer and no speech engine, `worker` carries both.
-#   docker build --target web .      docker build --target worker .
+# Three images from one file: `web` carries no renderer and no speech engine, `worker` carries both,
+# `models` has what networks need, with the CUDA build of torch.
+#   docker build --target web .      docker build --target worker .      docker build --target models .
 
 FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PATH=/opt/venv/bin:$PATH \
@@ -18,6 +19,11 @@ RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && pip install --no-deps --require-hashes -r requirements/all.txt
 
+FROM base AS models-dependencies
+# torch brings its CUDA libraries: it alone is installed with what it depends on.
+RUN pip install --no-deps --require-hashes -r requirements/gpu.txt \
+    && pip install -r requirements/torch.txt
+
 FROM web-dependencies AS web
 COPY . .
 USER parley
@@ -28,3 +34,8 @@ FROM worker-dependencies AS worker
 COPY . .
 USER parley
 CMD ["celery", "-A", "project", "worker", "-P", "solo", "-Q", "batch.viseme,batch.mock", "--without-mingle", "--without-gossip", "--without-heartbeat"]
+
+FROM models-dependencies AS models
+COPY . .
+USER parley
+CMD ["python", "manage.py", "render_worker", "--help"]

@@ -9,10 +9,23 @@ import pytest
 import yaml
 
 from project.celery import QUEUES
+from workers.profiles import model_ids
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-OURS = ("speech", "migrate", "web", "live", "render", "general", "avatars", "scheduler")
+OURS = (
+    "speech",
+    "migrate",
+    "web",
+    "live",
+    "render",
+    "remote-models",
+    "models",
+    "general",
+    "avatars",
+    "scheduler",
+)
+CPU_MODELS = ("viseme", "mock")
 
 
 def words(service: str) -> list[str]:
@@ -32,7 +45,17 @@ def test_every_dependency_is_a_service_with_the_condition_it_can_meet():
 def test_every_queue_has_exactly_one_kind_of_worker():
     served = [part for name in ("live", "render", "general", "avatars") for part in words(name)]
     queues = [q for i, part in enumerate(served) if part == "-Q" for q in served[i + 1].split(",")]
-    assert sorted(queues) == sorted(QUEUES)
+    # Those of the other models belong to `render_worker`, which is told models instead of queues.
+    mine = [q for q in QUEUES if "." not in q or q.partition(".")[2] in CPU_MODELS]
+    assert sorted(queues) == sorted(mine)
+
+
+def test_the_models_of_render_workers_exist():
+    for service in ("remote-models", "models"):
+        said = words(service)
+        default = re.fullmatch(r"\$\{\w+:-(.+)\}", said[said.index("--models") + 1])
+        assert default
+        assert set(default[1].split(",")) <= set(model_ids())
 
 
 def test_every_module_and_management_command_exists():
@@ -46,7 +69,7 @@ def test_every_module_and_management_command_exists():
             ), command
 
 
-@pytest.mark.parametrize("target", ["web", "worker"])
+@pytest.mark.parametrize("target", ["web", "worker", "models"])
 def test_the_dockerfile_has_the_targets_that_compose_builds(target):
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert f" AS {target}\n" in dockerfile
