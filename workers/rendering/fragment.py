@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from workers.adapters.avatar.base import I420, AudioWindow, Renderer
-from workers.rendering.encode import CRF, KEYINT, PRESET, EncodedFragment, FragmentEncoder
+from workers.adapters.avatar.film import Limits
+from workers.rendering.encode import CRF, KEYINT, LOW_CRF, PRESET, EncodedFragment, FragmentEncoder
+from workers.rendering.foreign import admit, decode
+
+
+@runtime_checkable
+class Filming(Protocol):
+    """A renderer whose service may answer with a finished film (an MP4) of the window's frames."""
+
+    def encoded(self, stream: Any, window: AudioWindow) -> bytes | None:
+        """Return the film, or None: then the window is drawn frame by frame."""
 
 
 class Overlay(Protocol):
@@ -45,19 +55,41 @@ def render_fragment(
 ) -> EncodedFragment:
     """Draw and encode the frames of `window`; `width` and `height` are the avatar's.
 
-    `check` is called before each frame and stops the work by raising. Raises `AdapterError` from
-    the renderer.
+    A film that the renderer offers is passed through if it is a fragment already, unless the
+    pictures are needed: for a canvas, captions, or the lower rendition. `check` is called before
+    each frame and stops the work by raising. Raises `AdapterError` from the renderer.
     """
+    whole = canvas is None and overlay is None and crf < LOW_CRF
+    film = renderer.encoded(stream, window) if whole and isinstance(renderer, Filming) else None
+    passed = admit(film, frames=window.frames, width=width, height=height) if film is not None else None
+    if passed is not None:
+        check()
+        return passed
     size = (canvas.width, canvas.height) if canvas else (width, height)
     encoder = FragmentEncoder(
         width=size[0], height=size[1], crf=crf, preset=preset, keyint=keyint, threads=threads
     )
     finish = Finisher(canvas, overlay)
-    poses = renderer.infer(stream, renderer.extract_features(stream, window))
-    for frame, pose in enumerate(poses, window.start_frame):
-        check()
-        encoder.push(finish(renderer.compose_frame(stream, pose), frame))
+    if film is None:
+        pictures = _drawn(renderer, stream, window, check)
+    else:
+        limits = Limits(window.frames, width, height)
+        pictures = _shown(decode(film, limits=limits, provider=renderer.profile.id), check)
+    for frame, picture in enumerate(pictures, window.start_frame):
+        encoder.push(finish(picture, frame))
     return encoder.finish()
+
+
+def _drawn(renderer: Renderer, stream: Any, window: AudioWindow, check: Callable[[], None]) -> Iterator[I420]:
+    for pose in renderer.infer(stream, renderer.extract_features(stream, window)):
+        check()
+        yield renderer.compose_frame(stream, pose)
+
+
+def _shown(pictures: Iterator[I420], check: Callable[[], None]) -> Iterator[I420]:
+    for picture in pictures:
+        check()
+        yield picture
 
 
 class Finisher:
