@@ -8,7 +8,7 @@ different workers in any order and still join without a jump.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,3 +180,14 @@ class StatefulRenderer(Renderer, Protocol):
 
     def close_stream(self, stream: Any) -> None:
         """Give back what the stream holds (a connection, a lease, a place on a server); never raises."""
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A renderer that can get ready, and be tried, without an avatar."""
+
+    def warm(self) -> None:
+        """Load what the first fragment would wait for, and try it: networks run once with the largest batch,
+        services are asked whether they would serve. Raises `AdapterError` that says what is wrong; it is
+        called again then, from time to time, until it succeeds. Takes no lease and disturbs nobody.
+        """

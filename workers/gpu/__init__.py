@@ -1,0 +1,1 @@
+"""What a render process gives to its models: a device, networks that its threads share, figures."""
