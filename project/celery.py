@@ -14,22 +14,11 @@ from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")  # noqa: TID251 - Django's own bootstrap
 
-LIVE_QUEUES = ("live.viseme", "live.mock")
-QUEUES = (
-    "speech",
-    "batch.viseme",
-    "batch.mock",
-    *LIVE_QUEUES,
-    "media",
-    "prepare",
-    "webhooks",
-    "maintenance",
-)
+GENERAL_QUEUES = ("speech", "media", "prepare", "webhooks", "maintenance")
 
 app = Celery("parley")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
-    task_queues=[Queue(name) for name in QUEUES],
     task_default_queue="maintenance",
     task_create_missing_queues=False,
     include=["workers.tasks"],
@@ -82,6 +71,19 @@ app.conf.update(
         },
     },
 )
+
+
+def queues() -> tuple[str, ...]:
+    """Every queue: those of all models, configured or not, and the general ones."""
+    from workers import profiles  # noqa: PLC0415 - this module is loaded before the settings are
+
+    models = profiles.profiles()
+    return (*GENERAL_QUEUES, *(p.queue for p in models), *(p.live_queue for p in models))
+
+
+@app.on_after_configure.connect
+def _make_queues(sender: Celery, **_: Any) -> None:
+    sender.conf.task_queues = [Queue(name) for name in queues()]
 
 
 @worker_ready.connect

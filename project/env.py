@@ -79,11 +79,40 @@ def env_providers(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
     }
 
 
-def _prefix(file: Path) -> str:
+def env_models(folders: Iterable[Path]) -> dict[str, str]:
+    """Read what the environment says of every model that a file in `configs/models` names.
+
+    That is `<ID>_BACKEND`, for each backend its `<PREFIX>_URL` and `<PREFIX>_API_KEY`, and `<ID>_<OPTION>`
+    for the options that its file lets settings change. What is not set is left out; whether it makes
+    sense is for the reader of the files to say.
+    """
+    names = {name for folder in folders for file in folder.glob("*.yaml") for name in _of_model(file)}
+    found = {name: env_key(name) if name.endswith("_API_KEY") else env_str(name) for name in sorted(names)}
+    return {name: value for name, value in found.items() if value}
+
+
+def _of_model(file: Path) -> Iterable[str]:
+    content = _yaml(file)
+    backends = content.get("backends") if isinstance(content, dict) else None
+    if not isinstance(backends, dict):
+        return
+    model = file.stem.upper()
+    yield f"{model}_BACKEND"
+    for told in (told for told in backends.values() if isinstance(told, dict)):
+        if prefix := told.get("credentials"):
+            yield from (f"{prefix}_URL", f"{prefix}_API_KEY")
+        yield from (f"{model}_{option}".upper() for option in told.get("settings") or ())
+
+
+def _yaml(file: Path) -> Any:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise ImproperlyConfigured(f"{file} is no YAML: {exc}") from exc
+
+
+def _prefix(file: Path) -> str:
+    content = _yaml(file)
     prefix = content.get("credentials", "") if isinstance(content, dict) else ""
     if prefix and not re.fullmatch(r"[A-Z][A-Z0-9_]*", prefix):
         raise ImproperlyConfigured(f"{file}: credentials is {prefix!r}; capitals, digits and _ are needed")

@@ -9,7 +9,17 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from project.env import database, env_bool, env_int, env_key, env_list, env_providers, env_range, env_str
+from project.env import (
+    database,
+    env_bool,
+    env_int,
+    env_key,
+    env_list,
+    env_models,
+    env_providers,
+    env_range,
+    env_str,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PARLEY_HOME = Path(env_str("PARLEY_HOME", str(BASE_DIR / ".parley"))).resolve()
@@ -148,6 +158,17 @@ STT_PROVIDERS = env_list("STT_PROVIDERS", "local")
 LLM_PROVIDERS = env_list("LLM_PROVIDERS", "llm")
 # Who turns passages and questions into vectors; without one they are found by their words alone.
 EMBEDDING_PROVIDERS = env_list("EMBEDDING_PROVIDERS")
+
+# --- Models --------------------------------------------------------------------------------
+
+# A folder with more files like those in configs/models, and with plug-ins in plugins/.
+MODELS_DIR = env_str("MODELS_DIR")
+# Where the files of networks lie, each below it as its model's file says (`manage.py models`).
+MODEL_WEIGHTS_DIR = env_str("MODEL_WEIGHTS_DIR", str(PARLEY_HOME / "models"))
+# {"WAV2LIP_BACKEND": "omnirt", "OMNIRT_URL": ...}: what the environment says of models
+MODEL_SETTINGS = env_models([BASE_DIR / "configs" / "models", *([Path(MODELS_DIR)] if MODELS_DIR else [])])
+if MODELS_DIR:
+    MODEL_SETTINGS["MODELS_DIR"] = MODELS_DIR
 
 # --- Celery --------------------------------------------------------------------------------
 

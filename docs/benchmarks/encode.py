@@ -21,7 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from workers.adapters import registry
+from tests.support import models
 from workers.adapters.avatar.base import AudioWindow, Still
 from workers.rendering.aac import AacCodec
 from workers.rendering.canvas import Canvas, layout
@@ -51,8 +51,8 @@ class Talking:
         wide = height * WIDTH // HEIGHT
         left = (width - wide) // 2
         picture = cv2.resize(picture[:, left : left + wide], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-        self.renderer = registry.renderer("viseme")
-        prepared = registry.preparer("viseme").prepare(Still(picture))
+        self.renderer = models.renderer("viseme")
+        prepared = models.preparer("viseme").prepare(Still(picture))
         self.avatar = self.renderer.load(prepared.bundle)
         self.width, self.height = prepared.width, prepared.height
         profile = self.renderer.profile

@@ -72,10 +72,10 @@ def inside(out: Path) -> int:
 
 
 def _bundle() -> tuple[bytes, tuple[int, int]]:
-    from workers.adapters import registry
+    from tests.support import models
     from workers.adapters.avatar.base import Still
 
-    prepared = registry.preparer("viseme").prepare(Still(np.asarray(cv2.imread(str(PORTRAIT)), np.uint8)))
+    prepared = models.preparer("viseme").prepare(Still(np.asarray(cv2.imread(str(PORTRAIT)), np.uint8)))
     return prepared.bundle, (prepared.width, prepared.height)
 
 
@@ -106,10 +106,10 @@ def sound(number: int, frames: int) -> bytes:
 
 def render_parts(bundle: bytes) -> dict[str, dict[str, float]]:
     """CPU ms of each step of a request in the worker, medians."""
-    from workers.adapters import registry
+    from tests.support import models
     from workers.adapters.avatar.base import AudioWindow
 
-    renderer = registry.renderer("viseme")
+    renderer = models.renderer("viseme")
     avatar = renderer.load(bundle)
 
     def once(start: int, frames: int) -> list[float]:

@@ -30,9 +30,9 @@ from rtc.ice import IceConfig
 from rtc.packets import access_units
 from rtc.peer import Peer
 from rtc.playout import Playout
+from tests.support import models
 from tests.support.light_peer import LightPeer
 from tests.support.live_client import opus_encoder
-from workers.adapters import registry
 from workers.adapters.avatar.base import Still
 from workers.rendering.live import encode_idle_loops
 
@@ -82,7 +82,7 @@ class Nobody:
 
 def make_loop() -> bytes:
     """An idle loop of 10 s at 512x640, as preparation makes it."""
-    prepared = registry.preparer("viseme").prepare(Still(np.asarray(cv2.imread(str(PORTRAIT)), np.uint8)))
+    prepared = models.preparer("viseme").prepare(Still(np.asarray(cv2.imread(str(PORTRAIT)), np.uint8)))
     idle, _ = encode_idle_loops(prepared.idle, width=prepared.width, height=prepared.height)
     return idle.data
 

@@ -23,7 +23,7 @@ from rtc.comfort import COMFORT
 from rtc.frames import SAMPLES_PER_FRAME, SAMPLES_PER_PACKET, IdleLoop, PlayedRun, Segment, Tick
 from rtc.packets import access_units
 from rtc.playout import Playout
-from workers.adapters import registry
+from tests.support import models
 from workers.adapters.avatar.base import AudioWindow, Still
 from workers.adapters.endpoint import Endpoint
 from workers.rendering.encode import encode_idle
@@ -172,9 +172,9 @@ class Scene:
 
     def __init__(self, sound: Sound) -> None:
         image = np.asarray(cv2.imread(str(PORTRAIT)), dtype=np.uint8)
-        made = registry.preparer("viseme").prepare(Still(image))
+        made = models.preparer("viseme").prepare(Still(image))
         self.size = made.width, made.height
-        self.renderer = registry.renderer("viseme")
+        self.renderer = models.renderer("viseme")
         self.avatar = self.renderer.load(made.bundle)
         self.mp4 = encode_idle(made.idle, width=made.width, height=made.height).data
         self.loop = IdleLoop(access_units(self.mp4))

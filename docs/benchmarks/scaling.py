@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from workers.adapters import registry
+from tests.support import models
 from workers.adapters.avatar.base import SAMPLES_PER_FRAME, AudioWindow, Still
 from workers.rendering.fragment import render_fragment
 
@@ -25,8 +25,8 @@ PREPARE_SECONDS = 10
 def work(start_at: float) -> float:
     """Load and warm up, wait for the common start, render a minute; return its seconds."""
     image = np.asarray(cv2.imread(str(PORTRAIT)), dtype=np.uint8)
-    prepared = registry.preparer("viseme").prepare(Still(image))
-    renderer = registry.renderer("viseme")
+    prepared = models.preparer("viseme").prepare(Still(image))
+    renderer = models.renderer("viseme")
     avatar, profile = renderer.load(prepared.bundle), renderer.profile
     samples = profile.lookback_samples + FRAMES * SAMPLES_PER_FRAME + profile.lookahead_samples
     loudness = 1500 + 1500 * np.sin(np.arange(samples) / 16_000 * 2 * np.pi * 3)

@@ -17,7 +17,7 @@ from generation.avatars.models import Avatar
 from generation.avatars.services import AvatarFacts, Consent
 from generation.avatars.sources import SourceFile
 from project.errors import InvalidInput
-from workers.adapters import registry
+from workers import profiles
 
 SIDES = ("left", "top", "right", "bottom")
 TOLD = ("name", "description", "default_voice", "ai_disclosure", "consent_by", "consent_text")
@@ -131,7 +131,7 @@ class AvatarAddForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="You mark the mouth by hand on the next page.",
     )
     model = forms.ChoiceField(
-        choices=[(name, name) for name in registry.PREPARERS],
+        choices=[(name, name) for name in profiles.model_ids()],
         initial="viseme",
         widget=UnfoldAdminSelectWidget,
     )

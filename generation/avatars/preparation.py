@@ -11,9 +11,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from django.db import DatabaseError, connection
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,8 +27,11 @@ from generation.avatars.services import Claim, LeaseLost
 from project.errors import InvalidInput
 from storage import keys, s3
 from storage.errors import StorageError
+from workers import profiles
 from workers.adapters import registry
+from workers.adapters.avatar.alone import Alone
 from workers.adapters.avatar.base import Box, Footage, PreparedAvatar, Source, Still
+from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.errors import AdapterError, PreparationError
 from workers.rendering.live import encode_idle_loops
 
@@ -117,7 +122,9 @@ def _source(avatar: Avatar, data: bytes) -> Source:
 def _run_preparer(claim: Claim, source: Source) -> PreparedAvatar:
     """Prepare; an imported drawing without a face falls back to the mouth its package names."""
     avatar = claim.avatar
-    preparer = registry.preparer(avatar.model)
+    config = profiles.config(avatar.model)
+    host = Alone(Path(settings.MODEL_WEIGHTS_DIR))
+    preparer = registry.preparer(config, Runtime(host, config.endpoint))
 
     def progress(percent: int) -> None:
         claim.renew(progress=min(PREPARER_SHARE, percent * PREPARER_SHARE // 100))

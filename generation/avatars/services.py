@@ -26,8 +26,7 @@ from project.accounts.models import User
 from project.errors import Conflict, InvalidInput
 from project.ids import new_id
 from storage import keys, s3
-from workers import dispatch
-from workers.adapters import registry
+from workers import dispatch, profiles
 
 LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 3
@@ -199,113 +198,6 @@ def checked_mouth_box(box: Any) -> dict[str, float] | None:
     return {"left": left, "top": top, "right": right, "bottom": bottom}
 
 
-# --- The preparation's side ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to prepare one avatar; every write asks for its token."""
-
-    avatar: Avatar
-    token: str
-
-    @property
-    def rows(self) -> QuerySet[Avatar]:
-        return Avatar.objects.filter(
-            pk=self.avatar.pk, lease_token=self.token, status=AvatarStatus.PREPARING, archived_at=None
-        )
-
-    def renew(self, **changes: Any) -> None:
-        """Prolong the lease. Raises LeaseLost."""
-        now = timezone.now()
-        if not self.rows.update(lease_until=now + LEASE, updated_at=now, **changes):
-            raise LeaseLost(self.avatar.pk)
-
-    def succeed(self, **results: Any) -> bool:
-        """Make the avatar ready with these objects, unless the lease was lost."""
-        return self._finish(AvatarStatus.READY, progress=100, **results)
-
-    def fail(self, code: str, message: str) -> bool:
-        return self._finish(AvatarStatus.FAILED, failure_code=code[:60], failure_message=message[:500])
-
-    def release(self) -> None:
-        """Give the work back: the reconciler starts it again in a while."""
-        now = timezone.now()
-        self.rows.update(lease_token="", lease_until=None, enqueued_at=now, updated_at=now)
-
-    def _finish(self, status: AvatarStatus, **changes: Any) -> bool:
-        now = timezone.now()
-        return bool(
-            self.rows.update(status=status, lease_token="", lease_until=None, updated_at=now, **changes)
-        )
-
-
-def preparation_claim(avatar_id: str) -> Claim | None:
-    """Take the lease and the next version number; None when there is nothing to do."""
-    now, token = timezone.now(), secrets.token_hex(16)
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    taken = Avatar.objects.filter(
-        free, pk=avatar_id, status=AvatarStatus.PREPARING, archived_at=None, attempts__lt=MAX_ATTEMPTS
-    ).update(
-        lease_token=token,
-        lease_until=now + LEASE,
-        version=F("version") + 1,
-        attempts=F("attempts") + 1,
-        progress=0,
-        updated_at=now,
-    )
-    return Claim(Avatar.objects.get(pk=avatar_id), token) if taken else None
-
-
-def reconcile_preparations() -> int:
-    """Find preparations whose message or worker was lost, and start them again.
-
-    One whose worker died `MAX_ATTEMPTS` times fails: the source itself may be what kills it.
-    """
-    now = timezone.now()
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    waiting = Avatar.objects.filter(free, status=AvatarStatus.PREPARING, archived_at=None)
-    waiting.filter(attempts__gte=MAX_ATTEMPTS).update(
-        status=AvatarStatus.FAILED,
-        failure_code="preparation_interrupted",
-        failure_message="The preparation was interrupted several times. Use another picture, or try again.",
-        lease_token="",
-        lease_until=None,
-        updated_at=now,
-    )
-    stale = Q(enqueued_at=None) | Q(enqueued_at__lt=now - RESEND_AFTER)
-    lapsed = Q(lease_until__isnull=False)  # a worker died: no need to wait
-    started = 0
-    for avatar_id in waiting.filter(stale | lapsed).values_list("pk", flat=True):
-        with transaction.atomic():
-            if waiting.filter(stale | lapsed, pk=avatar_id).update(lease_until=None, enqueued_at=now):
-                dispatch.prepare_avatar(avatar_id)
-                started += 1
-    return started
-
-
-def collect_old_versions() -> int:
-    """Delete the objects of replaced and abandoned versions that no clip or session still reads."""
-    store, deleted = s3.store(), 0
-    settled = Avatar.objects.filter(
-        status=AvatarStatus.READY, version__gt=1, updated_at__lt=timezone.now() - KEEP_VERSIONS
-    )
-    for avatar in settled.iterator():
-        busy = list(avatar.clips.filter(finished_at=None).values_list("bundle_key", flat=True))
-        # The recording of a session is joined with the idle loop after its end.
-        talking = Q(sessions__ended_at=None) | Q(sessions__recording__status="assembling")
-        live = Avatar.objects.filter(talking, pk=avatar.pk, sessions__isnull=False)
-        busy += live.values_list("sessions__bundle_key", flat=True)
-        keep = {key.rpartition("/")[0] for key in [avatar.bundle_key, avatar.preview_key, *busy]}
-        old = [
-            found.key
-            for found in store.list(keys.avatar(avatar.pk))
-            if found.key != avatar.source_key and found.key.rpartition("/")[0] not in keep
-        ]
-        deleted += store.delete(old)
-    return deleted
-
-
 def _enqueue(avatar_id: str) -> None:
     Avatar.objects.filter(pk=avatar_id).update(enqueued_at=timezone.now())
     dispatch.prepare_avatar(avatar_id)
@@ -314,7 +206,7 @@ def _enqueue(avatar_id: str) -> None:
 def _check_facts(told: AvatarFacts) -> None:
     checked_mouth_box(told.mouth_box)
     _check_voice(told.default_voice)
-    if told.model not in registry.PREPARERS:
+    if told.model not in profiles.model_ids():
         raise InvalidInput(
             f"No model {told.model!r} prepares avatars.", code="unknown_model", pointer="/model"
         )

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from tests.quality.landmarkers import Landmarker, mesh
 from tests.quality.speech import Speech, settled
+from tests.support.models import renderer as renderer_of
 from workers.adapters.avatar.base import FPS, Picture, PreparedAvatar, Still
 from workers.adapters.avatar.viseme.drawing import Portrait
 from workers.adapters.avatar.viseme.prepare import VisemePreparer
-from workers.adapters.avatar.viseme.renderer import VisemeRenderer
 from workers.rendering.fragment import render_fragment
 
 Floats = NDArray[np.float64]
@@ -59,7 +59,7 @@ class Video:
 
 def render(picture: Picture, speech: Speech, *, with_phones: bool) -> Video:
     prepared = VisemePreparer().prepare(Still(picture))
-    renderer = VisemeRenderer()
+    renderer = renderer_of("viseme")
     portrait = renderer.load(prepared.bundle)
     stream = renderer.open_stream(portrait)
     fragments = tuple(

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.support.models import config
 from workers.adapters.avatar.base import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, AudioWindow, Pcm, Phone
-from workers.adapters.avatar.profiles import load_profile
 from workers.speech.loudness import TARGET_LUFS, levelled, lufs
 from workers.speech.resample import TIMELINE_RATE, resampled
 from workers.speechd.mouth import Mouth
@@ -47,7 +47,7 @@ class Speech:
 
     def windows(self, *, with_phones: bool) -> list[AudioWindow]:
         """The fragments a render worker would be given."""
-        profile = load_profile("viseme")
+        profile = config("viseme").profile
         back, ahead, size = profile.lookback_samples, profile.lookahead_samples, profile.fragment_frames
         padded = np.pad(self.pcm, (back, ahead))
         found = []

@@ -5,6 +5,8 @@ from pkgutil import resolve_name
 from typing import Any, cast
 
 from workers.adapters.avatar.base import Preparer, Renderer
+from workers.adapters.avatar.models import ModelConfig
+from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.cloning.base import Cloner
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.llm.base import LanguageModel
@@ -13,12 +15,21 @@ from workers.adapters.tts.base import Synthesizer
 from workers.adapters.tts.listing import Lister
 
 RENDERERS = {
-    "viseme": "workers.adapters.avatar.viseme.renderer:VisemeRenderer",
-    "mock": "workers.adapters.avatar.mock.renderer:MockRenderer",
+    "viseme": "workers.adapters.avatar.viseme.renderer:make",
+    "mock": "workers.adapters.avatar.mock.renderer:make",
+    "wav2lip": "workers.adapters.avatar.wav2lip.renderer:make",
+    "musetalk": "workers.adapters.avatar.musetalk.renderer:make",
+    "audio2video": "workers.adapters.avatar.remote.audio2video:make",
+    "realtime": "workers.adapters.avatar.remote.realtime:make",
+    "flashhead_http": "workers.adapters.avatar.flashhead.http:make",
+    "flashhead": "workers.adapters.avatar.flashhead.native:make",
+    "plugin": "workers.adapters.avatar.plugin:make",
 }
 PREPARERS = {
-    "viseme": "workers.adapters.avatar.viseme.prepare:VisemePreparer",
-    "mock": "workers.adapters.avatar.mock.prepare:MockPreparer",
+    "viseme": "workers.adapters.avatar.viseme.prepare:make",
+    "mock": "workers.adapters.avatar.mock.prepare:make",
+    "plates": "workers.adapters.avatar.plates.prepare:make",
+    "reference": "workers.adapters.avatar.remote.reference:make",
 }
 
 SYNTHESIZERS = {
@@ -57,14 +68,14 @@ LISTERS = {
 }
 
 
-def renderer(model: str) -> Renderer:
-    """Make the renderer of a model; `KeyError` for a name nobody registered."""
-    return cast("Renderer", resolve_name(RENDERERS[model])())
+def renderer(config: ModelConfig, runtime: Runtime) -> Renderer:
+    """Make a model's renderer; `KeyError` for an adapter nobody registered."""
+    return cast("Renderer", resolve_name(RENDERERS[config.adapter])(config, runtime))
 
 
-def preparer(model: str) -> Preparer:
-    """Make the preparer of a model; `KeyError` for a name nobody registered."""
-    return cast("Preparer", resolve_name(PREPARERS[model])())
+def preparer(config: ModelConfig, runtime: Runtime) -> Preparer:
+    """Make what prepares avatars for a model; `KeyError` for a name nobody registered."""
+    return cast("Preparer", resolve_name(PREPARERS[config.preparer])(config, runtime))
 
 
 def synthesizer(adapter: str, endpoint: Endpoint, options: Mapping[str, Any]) -> Synthesizer:

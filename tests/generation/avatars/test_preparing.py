@@ -10,6 +10,7 @@ from storage import keys
 from storage.errors import StorageError, StorageFull
 from tests.support import pictures
 from workers.adapters import registry
+from workers.adapters.avatar.mock.prepare import MockPreparer
 from workers.adapters.errors import PreparationError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,9 +26,7 @@ class Refusing:
         self.boxes.append(mouth_box)
         if mouth_box is None:
             raise PreparationError("no_face", "No face was found.")
-        return registry.resolve_name(registry.PREPARERS["mock"])().prepare(
-            source, mouth_box=mouth_box, progress=progress
-        )
+        return MockPreparer().prepare(source, mouth_box=mouth_box, progress=progress)
 
 
 def test_a_new_avatar_becomes_ready_with_everything_the_catalogue_shows(
@@ -86,7 +85,7 @@ def test_asking_again_drops_the_result_of_the_running_preparation(new_avatar) ->
 
 
 def test_a_picture_without_a_face_fails_with_its_code(new_avatar, workshop, monkeypatch) -> None:
-    monkeypatch.setattr(registry, "preparer", lambda model: Refusing())
+    monkeypatch.setattr(registry, "preparer", lambda config, runtime: Refusing())
     avatar = new_avatar()
     workshop.run()
     avatar.refresh_from_db()
@@ -97,7 +96,7 @@ def test_marking_the_mouth_and_preparing_again_makes_a_drawing_ready(
     new_avatar, workshop, monkeypatch
 ) -> None:
     preparer = Refusing()
-    monkeypatch.setattr(registry, "preparer", lambda model: preparer)
+    monkeypatch.setattr(registry, "preparer", lambda config, runtime: preparer)
     avatar = new_avatar()
     workshop.run()
     avatar.refresh_from_db()
@@ -114,7 +113,7 @@ def test_an_imported_drawing_falls_back_to_the_mouth_its_package_names(
     new_avatar, workshop, monkeypatch
 ) -> None:
     preparer = Refusing()
-    monkeypatch.setattr(registry, "preparer", lambda model: preparer)
+    monkeypatch.setattr(registry, "preparer", lambda config, runtime: preparer)
     hint = {"left": 0.3, "top": 0.5, "right": 0.7, "bottom": 0.6}
     avatar = new_avatar(metadata={"mouth_hint": hint})
     workshop.run()

@@ -8,10 +8,9 @@ from celery import current_app
 from django.db import transaction
 from kombu import pools
 
-from project.celery import QUEUES, app
+from project.celery import app, queues
 from tests.support.valkey import valkey_server
 from workers import dispatch, presence, profiles
-from workers.adapters.registry import RENDERERS
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +46,12 @@ def test_every_periodic_task_is_registered_and_has_a_queue() -> None:
     app.loader.import_default_modules()
     for entry in app.conf.beat_schedule.values():
         assert entry["task"] in current_app.tasks
-        assert entry["options"]["queue"] in QUEUES
+        assert entry["options"]["queue"] in queues()
 
 
 def test_every_model_that_can_be_rendered_here_has_its_queue() -> None:
-    for model in RENDERERS:
-        assert profiles.load_profile(model).queue in QUEUES
+    for model in profiles.model_ids():
+        assert profiles.load_profile(model).queue in queues()
 
 
 @pytest.mark.django_db(transaction=True)

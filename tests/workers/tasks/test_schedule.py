@@ -2,7 +2,7 @@
 
 import pytest
 
-from project.celery import QUEUES, app
+from project.celery import app, queues
 from sessions.models import Session
 from tests.support.clips import Broker, ready_avatar
 from tests.support.objects import MemoryStore
@@ -16,7 +16,7 @@ def test_every_entry_names_a_task_and_a_queue(name) -> None:
     app.loader.import_default_modules()
     entry = app.conf.beat_schedule[name]
     assert entry["task"] in app.tasks
-    assert entry["options"]["queue"] in QUEUES
+    assert entry["options"]["queue"] in queues()
     assert entry["options"]["expires"] >= entry["schedule"] / 10
 
 

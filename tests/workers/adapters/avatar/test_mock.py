@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.models import renderer as renderer_of
 from workers.adapters.avatar.base import IDLE_FRAMES, AudioWindow, Box, Footage, Still
 from workers.adapters.avatar.mock import card
 from workers.adapters.avatar.mock.card import UnreadableCardError, read_card
 from workers.adapters.avatar.mock.prepare import MockPreparer
-from workers.adapters.avatar.mock.renderer import MockRenderer, mouth_levels
+from workers.adapters.avatar.mock.renderer import mouth_levels
 from workers.adapters.avatar.pictures import to_bgr
 from workers.adapters.errors import AdapterError, PreparationError
 
@@ -78,7 +79,7 @@ def test_drawing_over_an_earlier_frame_leaves_nothing_of_it() -> None:
 
 def test_a_renderer_numbers_frames_from_the_windows_first() -> None:
     prepared = MockPreparer().prepare(Still(np.zeros((641, 513, 3), np.uint8)))
-    renderer = MockRenderer()
+    renderer = renderer_of("mock")
     stream = renderer.open_stream(renderer.load(prepared.bundle))
     pcm = np.concatenate([np.zeros(640, np.int16), np.full(640, 3276, np.int16)])
     poses = renderer.infer(stream, renderer.extract_features(stream, AudioWindow(pcm, 0, 0, 100, 2)))
@@ -91,7 +92,7 @@ def test_a_renderer_numbers_frames_from_the_windows_first() -> None:
 def test_lookback_and_lookahead_are_not_heard() -> None:
     pcm = np.full(640 * 3, 10_000, np.int16)
     pcm[640:1280] = 0
-    renderer = MockRenderer()
+    renderer = renderer_of("mock")
     stream = renderer.open_stream(renderer.load(b'{"width": 160, "height": 160}'))
     assert [pose.level for pose in renderer.extract_features(stream, AudioWindow(pcm, 640, 640, 0, 1))] == [0]
 
@@ -122,5 +123,5 @@ def test_a_video_without_pictures_is_refused() -> None:
 
 def test_a_foreign_bundle_is_refused() -> None:
     with pytest.raises(AdapterError) as caught:
-        MockRenderer().load(b"PK\x03\x04")
+        renderer_of("mock").load(b"PK\x03\x04")
     assert (caught.value.code, caught.value.retryable) == ("bundle_invalid", False)

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.models import renderer as renderer_of
 from workers.adapters.avatar.base import (
     IDLE_FRAMES,
     AudioWindow,
@@ -19,7 +20,7 @@ from workers.adapters.avatar.viseme import motion
 from workers.adapters.avatar.viseme.bundle import pack, unpack
 from workers.adapters.avatar.viseme.drawing import Portrait
 from workers.adapters.avatar.viseme.prepare import VisemePreparer, idle_frames
-from workers.adapters.avatar.viseme.renderer import VisemePose, VisemeRenderer, resting
+from workers.adapters.avatar.viseme.renderer import VisemePose, resting
 from workers.adapters.errors import AdapterError, PreparationError
 
 DATA = Path(__file__).resolve().parents[3] / "data"
@@ -52,7 +53,7 @@ def drawn() -> PreparedAvatar:
 
 
 def frame(prepared: PreparedAvatar, pose: VisemePose, background: np.ndarray | None = None) -> np.ndarray:
-    renderer = VisemeRenderer()
+    renderer = renderer_of("viseme")
     wall = None if background is None else Background(background)
     stream = renderer.open_stream(renderer.load(prepared.bundle), background=wall)
     return renderer.compose_frame(stream, pose).copy()
@@ -146,7 +147,7 @@ def test_the_idle_loop_joins_without_a_jump(smiling: PreparedAvatar) -> None:
 
 def test_speech_continues_the_motion_of_idle(smiling: PreparedAvatar) -> None:
     idle = [picture.copy() for picture in idle_frames(smiling.bundle)]
-    renderer = VisemeRenderer()
+    renderer = renderer_of("viseme")
     stream = renderer.open_stream(renderer.load(smiling.bundle))
     window = AudioWindow(np.zeros(16_000 + 5 * 640 + 2560, np.int16), 16_000, 2560, IDLE_FRAMES + 30, 5)
     poses = renderer.infer(stream, renderer.extract_features(stream, window))
@@ -155,7 +156,7 @@ def test_speech_continues_the_motion_of_idle(smiling: PreparedAvatar) -> None:
 
 
 def test_a_frame_does_not_depend_on_the_frames_before_it(smiling: PreparedAvatar) -> None:
-    renderer = VisemeRenderer()
+    renderer = renderer_of("viseme")
     stream = renderer.open_stream(renderer.load(smiling.bundle))
     for number in (0, 33, 140, 12):
         renderer.compose_frame(stream, VisemePose(number, 0.9, 0.5))
@@ -247,10 +248,10 @@ def test_a_bundle_comes_back_as_it_was_packed(smiling: PreparedAvatar) -> None:
 @pytest.mark.parametrize("data", [b"", b"not an archive", b"PK\x03\x04broken"])
 def test_a_broken_bundle_is_refused(data: bytes) -> None:
     with pytest.raises(AdapterError) as caught:
-        VisemeRenderer().load(data)
+        renderer_of("viseme").load(data)
     assert (caught.value.code, caught.value.retryable) == ("bundle_invalid", False)
 
 
 def test_a_cut_bundle_is_refused(smiling: PreparedAvatar) -> None:
     with pytest.raises(AdapterError):
-        VisemeRenderer().load(smiling.bundle[: len(smiling.bundle) // 2])
+        renderer_of("viseme").load(smiling.bundle[: len(smiling.bundle) // 2])

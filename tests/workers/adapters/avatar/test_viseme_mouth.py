@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
+from tests.support.models import config
 from workers.adapters.avatar.base import SAMPLES_PER_FRAME, AudioWindow, Phone
-from workers.adapters.avatar.profiles import load_profile
 from workers.adapters.avatar.viseme.mouth import Track, hear
 from workers.adapters.avatar.viseme.phones import cues_of, lips_of
 
@@ -34,7 +34,7 @@ def spoken(*parts: tuple[str, float]) -> np.ndarray:
 
 
 def test_the_profile_gives_all_the_sound_that_is_looked_at() -> None:
-    profile = load_profile("viseme")
+    profile = config("viseme").profile
     assert (profile.lookback_samples, profile.lookahead_samples) == (BACK, AHEAD)
     assert profile.lookahead_samples <= 3200
     assert profile.stateless

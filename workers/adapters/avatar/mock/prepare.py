@@ -7,7 +7,9 @@ import numpy as np
 
 from workers.adapters.avatar.base import I420, IDLE_FRAMES, Box, Footage, PreparedAvatar, Preparer, Source
 from workers.adapters.avatar.mock import card
+from workers.adapters.avatar.models import ModelConfig
 from workers.adapters.avatar.pictures import normalised, to_bgr
+from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.errors import PreparationError
 
 SMALLEST_CARD = 160
@@ -52,3 +54,8 @@ def _idle(width: int, height: int) -> Iterator[I420]:
         frame = card.blank(width, height)
         card.draw(frame, number, 0.0)
         yield frame
+
+
+def make(config: ModelConfig, runtime: Runtime) -> MockPreparer:
+    """It needs neither options nor what the process offers."""
+    return MockPreparer()

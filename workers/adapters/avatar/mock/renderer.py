@@ -7,9 +7,18 @@ from typing import cast
 
 import numpy as np
 
-from workers.adapters.avatar.base import I420, SAMPLES_PER_FRAME, AudioWindow, Background, Pcm, Renderer
+from workers.adapters.avatar.base import (
+    I420,
+    SAMPLES_PER_FRAME,
+    AudioWindow,
+    Background,
+    Pcm,
+    Profile,
+    Renderer,
+)
 from workers.adapters.avatar.mock import card
-from workers.adapters.avatar.profiles import load_profile
+from workers.adapters.avatar.models import ModelConfig
+from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.errors import AdapterError
 
 QUIETEST_DB, LOUDEST_DB = -50.0, -10.0
@@ -41,8 +50,8 @@ def mouth_levels(pcm: Pcm) -> list[float]:
 
 
 class MockRenderer(Renderer):
-    def __init__(self) -> None:
-        self.profile = load_profile("mock")
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
 
     def load(self, bundle: bytes) -> MockAvatar:
         try:
@@ -69,3 +78,8 @@ class MockRenderer(Renderer):
     def compose_frame(self, stream: MockStream, pose: MockPose) -> I420:
         card.draw(stream.card, pose.number, pose.level)
         return stream.card
+
+
+def make(config: ModelConfig, runtime: Runtime) -> MockRenderer:
+    """It draws on a CPU of its own, so what the process offers is not needed."""
+    return MockRenderer(config.profile)

@@ -17,7 +17,9 @@ from workers.adapters.avatar.base import (
     Preparer,
     Source,
 )
+from workers.adapters.avatar.models import ModelConfig
 from workers.adapters.avatar.pictures import normalised, opaque, over, plain, to_i420
+from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.avatar.viseme import lipline
 from workers.adapters.avatar.viseme.bundle import Bundle, Patches, pack, unpack
 from workers.adapters.avatar.viseme.drawing import Portrait
@@ -44,7 +46,9 @@ OPENING_SPACING = 1.15
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
+    """A face in a picture; no points where only a person knows where its mouth is."""
+
     mouth: Mouth
     points: Floats | None
     box: Box
@@ -63,7 +67,7 @@ class VisemePreparer(Preparer):
         has_alpha = not opaque(picture)
         picture = bled(picture) if has_alpha else np.ascontiguousarray(picture[:, :, :3])
         progress(5)
-        found = _find(_shown(picture), mouth_box, warnings)
+        found = find(shown(picture), mouth_box, warnings)
         progress(15)
         bundle = _draw(picture, found, progress)
         data = pack(bundle)
@@ -74,8 +78,8 @@ class VisemePreparer(Preparer):
             width=width,
             height=height,
             mouth_box=found.box,
-            landmarks=_shares(found.points, width, height),
-            preview=_shown(picture),
+            landmarks=shares(found.points, width, height),
+            preview=shown(picture),
             idle=idle_frames(data),
             idle_frames=IDLE_FRAMES,
             has_alpha=has_alpha,
@@ -133,19 +137,20 @@ def best_frame(footage: Footage) -> Picture:
     return best
 
 
-def _shown(picture: Picture) -> Picture:
+def shown(picture: Picture) -> Picture:
     if picture.shape[2] == 3:
         return picture
     return over(picture, plain(picture.shape[1], picture.shape[0]))
 
 
-def _find(picture: Picture, mouth_box: Box | None, warnings: list[str]) -> _Found:
+def find(picture: Picture, mouth_box: Box | None, warnings: list[str]) -> Found:
+    """The one face of a BGR picture. Raises `PreparationError`."""
     height, width = picture.shape[:2]
     faces = find_faces(picture)
     points = find_mesh(picture, faces[0]) if faces else None
     if points is None or (mouth_box is not None and not _plausible(points, mouth_box, width, height)):
         return _by_box(picture, mouth_box, warnings)
-    _refuse_crowds(faces)
+    refuse_crowds(faces)
     if face_height(points) < SMALLEST_FACE:
         raise PreparationError("face_too_small", "The face is too small: use a closer picture.")
     if mouth_box is not None:
@@ -159,10 +164,10 @@ def _find(picture: Picture, mouth_box: Box | None, warnings: list[str]) -> _Foun
     turned = max(mouth.cheek_left, mouth.cheek_right) / max(1.0, min(mouth.cheek_left, mouth.cheek_right))
     if turned > 2.2:
         warnings.append("The head is turned; a face that looks into the camera gives the best result.")
-    return _Found(mouth, points, box_of(points, width, height))
+    return Found(mouth, points, box_of(points, width, height))
 
 
-def _by_box(picture: Picture, mouth_box: Box | None, warnings: list[str]) -> _Found:
+def _by_box(picture: Picture, mouth_box: Box | None, warnings: list[str]) -> Found:
     """A drawn face that no network knows: its mouth is where a person says it is."""
     if mouth_box is None:
         raise PreparationError(
@@ -175,7 +180,7 @@ def _by_box(picture: Picture, mouth_box: Box | None, warnings: list[str]) -> _Fo
     tall = (mouth_box.bottom - mouth_box.top) * height
     lipline.snap(picture, mouth, reach=0.45 * tall / mouth.face)
     warnings.append("No face was found: the mouth moves, the eyes do not blink.")
-    return _Found(mouth, None, mouth_box)
+    return Found(mouth, None, mouth_box)
 
 
 def _plausible(points: Floats, box: Box, width: int, height: int) -> bool:
@@ -185,12 +190,12 @@ def _plausible(points: Floats, box: Box, width: int, height: int) -> bool:
     return bool((centre > low).all() and (centre < high).all())
 
 
-def _refuse_crowds(faces: list[Face]) -> None:
+def refuse_crowds(faces: list[Face]) -> None:
     if sum(face.area > PROMINENT * faces[0].area for face in faces) > 1:
         raise PreparationError("several_faces", "There is more than one face in the picture.")
 
 
-def _draw(picture: Picture, found: _Found, progress: Callable[[int], None]) -> Bundle:
+def _draw(picture: Picture, found: Found, progress: Callable[[int], None]) -> Bundle:
     artist = ShapeArtist(picture, found.mouth)
     rows, columns = _grid(artist.rect)
     openings = (np.linspace(0, 1, rows) ** OPENING_SPACING).tolist()
@@ -199,6 +204,24 @@ def _draw(picture: Picture, found: _Found, progress: Callable[[int], None]) -> B
     for opening in openings:
         drawn += [artist.draw(Shape(opening, width)) for width in widths]
         progress(15 + round(65 * len(drawn) / (rows * columns)))
+    return _bundle(picture, found, artist.rect, drawn, openings, widths)
+
+
+def at_rest(picture: Picture, found: Found) -> Bundle:
+    """A portrait that moves and blinks but never speaks: its closed mouth is its only shape."""
+    artist = ShapeArtist(picture, found.mouth)
+    steps = [0.0, 1.0]  # a grid has two steps each way
+    return _bundle(picture, found, artist.rect, [artist.draw(Shape(0.0, 0.0))] * 4, steps, steps)
+
+
+def _bundle(
+    picture: Picture,
+    found: Found,
+    rect: Rect,
+    drawn: list[Picture],
+    openings: list[float],
+    widths: list[float],
+) -> Bundle:
     alpha = picture.shape[2] == 4
     eyes = (
         []
@@ -211,7 +234,7 @@ def _draw(picture: Picture, found: _Found, progress: Callable[[int], None]) -> B
         mouth=found.mouth,
         openings=openings,
         widths=widths,
-        mouths=Patches.of(artist.rect, drawn, alpha=alpha).shaped(rows, columns),
+        mouths=Patches.of(rect, drawn, alpha=alpha).shaped(len(openings), len(widths)),
         eyes=[Patches.of(eye.rect, eye.patches, alpha=alpha) for eye in eyes],
     )
 
@@ -222,7 +245,12 @@ def _grid(rect: Rect) -> tuple[int, int]:
     return next((grid for grid in GRIDS if grid[0] * grid[1] * each <= SHAPE_BYTES), GRIDS[-1])
 
 
-def _shares(points: Floats | None, width: int, height: int) -> list[tuple[float, float]]:
+def shares(points: Floats | None, width: int, height: int) -> list[tuple[float, float]]:
     if points is None:
         return []
     return [(float(x / width), float(y / height)) for x, y in points]
+
+
+def make(config: ModelConfig, runtime: Runtime) -> VisemePreparer:
+    """It needs neither options nor what the process offers."""
+    return VisemePreparer()

@@ -8,8 +8,9 @@ the head's place for each frame, so a frame costs little more than copying it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workers.adapters.avatar.base import I420, AudioWindow, Background, Renderer
-from workers.adapters.avatar.profiles import load_profile
+from workers.adapters.avatar.base import I420, AudioWindow, Background, Profile, Renderer
+from workers.adapters.avatar.models import ModelConfig
+from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.avatar.viseme.bundle import unpack
 from workers.adapters.avatar.viseme.drawing import Artist, Portrait
 from workers.adapters.avatar.viseme.mouth import Track, hear
@@ -36,8 +37,8 @@ class VisemeFeatures:
 
 
 class VisemeRenderer(Renderer):
-    def __init__(self) -> None:
-        self.profile = load_profile("viseme")
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
 
     def load(self, bundle: bytes) -> Portrait:
         return Portrait(unpack(bundle))
@@ -62,3 +63,8 @@ class VisemeRenderer(Renderer):
 def resting(frame: int) -> VisemePose:
     """The pose of an idle frame."""
     return VisemePose(frame, 0.0, 0.0)
+
+
+def make(config: ModelConfig, runtime: Runtime) -> VisemeRenderer:
+    """It draws on a CPU of its own, so what the process offers is not needed."""
+    return VisemeRenderer(config.profile)
