@@ -68,6 +68,12 @@ def find_mesh(picture: Picture, face: Face) -> Floats | None:
     return again if seen else points
 
 
+def follow_mesh(picture: Picture, points: Floats) -> Floats | None:
+    """The points of the same face in the next picture of a film; None where it is lost."""
+    found, seen = _mesh(picture, _frame_of_points(points))
+    return found if seen else None
+
+
 def refine_eyes(picture: Picture, points: Floats) -> Floats:
     """The same points with the rims of both eyes looked at more closely."""
     refined = points.copy()

@@ -204,24 +204,26 @@ def _draw(picture: Picture, found: Found, progress: Callable[[int], None]) -> Bu
     for opening in openings:
         drawn += [artist.draw(Shape(opening, width)) for width in widths]
         progress(15 + round(65 * len(drawn) / (rows * columns)))
-    return _bundle(picture, found, artist.rect, drawn, openings, widths)
+    return _bundle(picture, found, artist.rect, _Shapes(drawn, openings, widths))
 
 
 def at_rest(picture: Picture, found: Found) -> Bundle:
     """A portrait that moves and blinks but never speaks: its closed mouth is its only shape."""
     artist = ShapeArtist(picture, found.mouth)
     steps = [0.0, 1.0]  # a grid has two steps each way
-    return _bundle(picture, found, artist.rect, [artist.draw(Shape(0.0, 0.0))] * 4, steps, steps)
+    return _bundle(picture, found, artist.rect, _Shapes([artist.draw(Shape(0.0, 0.0))] * 4, steps, steps))
 
 
-def _bundle(
-    picture: Picture,
-    found: Found,
-    rect: Rect,
-    drawn: list[Picture],
-    openings: list[float],
-    widths: list[float],
-) -> Bundle:
+@dataclass(slots=True)
+class _Shapes:
+    """Mouths by opening, and by width within each."""
+
+    drawn: list[Picture]
+    openings: list[float]
+    widths: list[float]
+
+
+def _bundle(picture: Picture, found: Found, rect: Rect, shapes: _Shapes) -> Bundle:
     alpha = picture.shape[2] == 4
     eyes = (
         []
@@ -232,9 +234,9 @@ def _bundle(
         portrait=to_i420(np.ascontiguousarray(picture[:, :, :3])),
         alpha=np.ascontiguousarray(picture[:, :, 3]) if alpha else None,
         mouth=found.mouth,
-        openings=openings,
-        widths=widths,
-        mouths=Patches.of(rect, drawn, alpha=alpha).shaped(len(openings), len(widths)),
+        openings=shapes.openings,
+        widths=shapes.widths,
+        mouths=Patches.of(rect, shapes.drawn, alpha=alpha).shaped(len(shapes.openings), len(shapes.widths)),
         eyes=[Patches.of(eye.rect, eye.patches, alpha=alpha) for eye in eyes],
     )
 
