@@ -283,6 +283,8 @@ DEFAULT_ALLOWANCE = {
     "session_minutes_a_day": env_int("ALLOWANCE_SESSION_MINUTES_A_DAY", 600),
     "cloned_voices": env_int("ALLOWANCE_CLONED_VOICES", 10),
     "requests_a_minute": env_int("ALLOWANCE_REQUESTS_A_MINUTE", 600),
+    # Slots of render workers at once; 0 for any number.
+    "live_slots": env_int("ALLOWANCE_LIVE_SLOTS", 16),
 }
 # Called (by this name: it lives above the webhooks) when deliveries were queued.
 WEBHOOK_WAKER = "workers.dispatch:webhooks_due"

@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 
 SPEAK = "workers.tasks.clips.speak"
 RENDER_FRAGMENT = "workers.tasks.clips.render_fragment"
+RENDER_STREAM = "workers.tasks.clips.render_stream"
 ASSEMBLE = "workers.tasks.clips.assemble"
 PREPARE_AVATAR = "workers.tasks.avatars.prepare"
 DELIVER_DUE = "workers.tasks.webhooks.deliver_due"
@@ -30,6 +31,7 @@ CLONE_VOICE = "workers.tasks.voices.clone"
 TASKS = (
     SPEAK,
     RENDER_FRAGMENT,
+    RENDER_STREAM,
     ASSEMBLE,
     PREPARE_AVATAR,
     DELIVER_DUE,
@@ -61,6 +63,11 @@ def speak(clip_id: str) -> None:
 def render_fragment(clip_id: str, index: int, queue: str) -> None:
     """Draw and encode one fragment on the queue of its model."""
     _after_commit(RENDER_FRAGMENT, queue, clip_id, index)
+
+
+def render_stream(clip_id: str, queue: str) -> None:
+    """Draw what can be drawn of a clip, in order, on the queue of its stateful model."""
+    _after_commit(RENDER_STREAM, queue, clip_id)
 
 
 def assemble(clip_id: str) -> None:
@@ -96,6 +103,11 @@ def webhooks_due() -> None:
 def deliver_webhook(delivery_id: str) -> None:
     """Make one attempt at a delivery."""
     _after_commit(DELIVER, WEBHOOKS_QUEUE, delivery_id)
+
+
+def worker_queue(worker: str) -> str:
+    """The queue that one render worker takes from, and nobody else; `worker` is its name in `presence`."""
+    return f"worker.{worker}"
 
 
 def live_message(queue: str, request: str) -> tuple[str, str]:

@@ -34,6 +34,7 @@ class Limits:
     session_minutes_a_day: int
     requests_a_minute: int
     cloned_voices: int
+    live_slots: int
 
 
 def allowance_of(owner: User) -> Limits:

@@ -140,6 +140,9 @@ class Allowance(models.Model):
     session_minutes_a_day = models.PositiveIntegerField(null=True, blank=True)
     requests_a_minute = models.PositiveIntegerField(null=True, blank=True)
     cloned_voices = models.PositiveIntegerField(null=True, blank=True)
+    live_slots = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Slots of render workers that its sessions hold at once; 0 for any"
+    )
 
     def __str__(self) -> str:
         return f"Allowance of {self.owner_id}"

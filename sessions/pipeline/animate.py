@@ -2,7 +2,8 @@
 
 The first chunk is short, so that speech begins soon; the next ones grow with what waits in playout.
 At most `IN_FLIGHT` are with the workers, and no more than a few seconds wait to be played: what
-lies ahead is lost when somebody interrupts.
+lies ahead is lost when somebody interrupts. Chunks of a stateful model are whole multiples of what it
+draws at a time; the worker fills up the last one of an utterance, and what lies behind it is not shown.
 """
 
 from __future__ import annotations
@@ -93,8 +94,11 @@ class Animator:
         return self._stage.playout.queued_frames() + self._flying
 
     def _size(self) -> int:
-        ahead = self._ahead()
-        return next((size for below, size in SIZES if ahead < below), LARGEST)
+        ahead, profile = self._ahead(), self._track.profile
+        size = next((size for below, size in SIZES if ahead < below), LARGEST)
+        if profile.stateless:
+            return size
+        return max(size - size % profile.chunk_frames, profile.chunk_frames)
 
     def _patience(self) -> Callable[[], float]:
         """How long a chunk that could go may wait for what makes it better; see `Track.take`."""
@@ -121,7 +125,8 @@ class Animator:
         return task
 
     def _chunk(self, span: Stretch) -> Chunk:
-        if not self._ahead():
+        from_idle = not self._ahead()
+        if from_idle:
             # Where the idle loop will be when this chunk comes back.
             steps = int(self._pace.seconds(span.frames) / FRAME_SECONDS)
             self._phase = self._stage.playout.phase + steps
@@ -135,6 +140,8 @@ class Animator:
             lookback=profile.lookback_samples,
             lookahead=profile.lookahead_samples,
             phones=self._track.phones(span),
+            first=from_idle,
+            last=span.last and self._track.over,
         )
         self._number, self._phase = self._number + 1, self._phase + span.frames
         self._measures.queue_depth = max(self._measures.queue_depth, self._requests + 1)
@@ -182,7 +189,7 @@ class Animator:
         finally:
             self._requests -= 1
         self._measures.mark("first_fragment")
-        self._measures.drawn(chunk.frames, drawn.render_ms, drawn.queue_ms)
+        self._measures.drawn(chunk.frames, drawn.render_ms, drawn.queue_ms, seam=drawn.seam)
         self._pace.took(chunk.frames, now() - asked, drawn.render_ms / 1000)
         return drawn
 

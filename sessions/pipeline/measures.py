@@ -32,6 +32,7 @@ class Measures:
     queue_ms: list[float] = field(default_factory=list)
     queue_depth: int = 0
     underruns: int = 0
+    seams: int = 0
     stt_provider: str = ""
     tts_provider: str | None = None
     retrieval_ms: float | None = None
@@ -61,8 +62,9 @@ class Measures:
         if self.spoken_until_ms is not None:
             self.response_ms = at_ms - self.spoken_until_ms
 
-    def drawn(self, frames: int, render_ms: float, queue_ms: float) -> None:
-        """Note what a worker did."""
+    def drawn(self, frames: int, render_ms: float, queue_ms: float, *, seam: bool = False) -> None:
+        """Note what a worker did; `seam` says that the stream which drew what came before was lost."""
+        self.seams += seam
         self.rendered_frames += frames
         self.render_ms.append(render_ms)
         self.queue_ms.append(queue_ms)
@@ -96,6 +98,7 @@ class Measures:
             "render_queue_ms": round(median(self.queue_ms), 1) if self.queue_ms else None,
             "queue_depth": self.queue_depth if self.render_ms else None,
             "underruns": self.underruns if self.render_ms else None,
+            "render_seams": self.seams or None,
             "llm_provider": self.llm_provider or None,
             "llm_prompt_tokens": self.prompt_tokens or None,
             "llm_completion_tokens": self.completion_tokens or None,

@@ -35,7 +35,8 @@ class Chunk:
     `start_frame` is the phase of the avatar's motion at the first picture; it is not reduced to the
     length of the idle loop. `number` grows over the whole session. `pcm16k` is mono s16le at
     16 kHz: `lookback` samples, 640 for each frame, `lookahead` samples. Phones are timed from the
-    first frame.
+    first frame. `first` says that the idle loop is shown before it, `last` that the reply is over
+    behind it.
     """
 
     epoch: int
@@ -46,6 +47,8 @@ class Chunk:
     lookback: int
     lookahead: int
     phones: tuple[Phone, ...] = ()
+    first: bool = False
+    last: bool = False
 
 
 class Rendered(Protocol):
@@ -62,6 +65,10 @@ class Rendered(Protocol):
 
     @property
     def queue_ms(self) -> float: ...
+
+    @property
+    def seam(self) -> bool:
+        """Whether the stream that drew what came before was lost."""
 
 
 class PlayoutPort(Protocol):

@@ -110,6 +110,11 @@ class Track:
         spoken.complete = True
         self._wake()
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to take, and nothing follows."""
+        return self.finished and not self.ahead
+
     def finish(self) -> None:
         """Nothing follows."""
         self._heard += self._decimator.flush()
@@ -189,10 +194,15 @@ class Track:
     def _ready(self, spoken: Spoken, want: int, *, timed: bool) -> int:
         """Frames that can go; negative when they could, but had better wait; 0 when there are too few."""
         left = spoken.end - self.cursor
+        whole = 0 if self.profile.stateless else self.profile.chunk_frames
         if spoken.complete:
-            return left if left <= want * 3 // 2 else want
+            return left if left <= (want if whole else want * 3 // 2) else want
         frames = min(left, want)
-        if frames < SMALLEST_SPAN:
+        if whole:  # what is no whole chunk is only drawn where an utterance ends
+            frames -= frames % whole
+        elif frames < SMALLEST_SPAN:
+            return 0
+        if not frames:
             return 0
         seen = len(self._heard) // 2 + self._first_heard
         needed = (self.cursor + want) * HEARD_PER_FRAME + self.profile.lookahead_samples

@@ -165,6 +165,7 @@ class LiveSession(MediaListener):
     def stands(self, standing: Standing) -> None:
         """The database was asked: tell the client what is new, such as its place in the queue."""
         before, self.standing = self.standing, standing
+        self.make_ready()
         if before.status != standing.status or before.position != standing.position:
             self.tell_state()
 
@@ -381,6 +382,18 @@ class LiveSession(MediaListener):
         loop = await self.parts.idle_loop(low)
         if self.parts.stage.low == low:
             self.parts.media.playout.replace_idle(loop)
+
+    def make_ready(self) -> None:
+        """Have ready what a stateful model needs, once the session has a place."""
+        if self.active:
+            self.parts.stage.prepare()
+
+    def render_moved(self) -> None:
+        """The stream that drew the avatar was lost, and went on elsewhere or anew: there is a seam."""
+        COUNTERS["render_moves"] += 1
+        if "render_moved" not in self.warnings:
+            self.warnings.append("render_moved")
+            self.office.note(self)
 
     def microphone(self, pcm16k: bytes) -> None:
         if not self._binary_audio:

@@ -14,6 +14,7 @@ _COUNTED = {
     "relayed": "Sockets relayed to another process",
     "interrupts": "Times an avatar was interrupted",
     "underruns": "Times an utterance waited for its pictures",
+    "render_moves": "Times the stream that drew an avatar was lost and went on elsewhere or anew",
     "vp8": "Peers without H.264, served with transcoded VP8",
     "messages_refused": "Messages of clients that could not be used",
 }

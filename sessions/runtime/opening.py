@@ -14,6 +14,7 @@ from django.utils import timezone
 from generation import providers, voices
 from generation.avatars.presenter import link
 from generation.providers import language_model
+from project.accounts import allowances
 from project.errors import Unavailable
 from rtc.clock import Pump
 from rtc.frames import IdleLoop
@@ -52,6 +53,7 @@ class Claimed:
     speech: "Speech"
     past: tuple[PastTurn, ...]
     next_turn: int
+    live_slots: int = 0  # that its owner may hold
 
 
 def claim(session_id: str, host: str) -> Claimed | None:
@@ -70,12 +72,21 @@ def claim(session_id: str, host: str) -> Claimed | None:
 
 
 def _claimed(session_id: str, fence: int) -> Claimed:
-    row = Session.objects.select_related("avatar").get(pk=session_id)
+    row = Session.objects.select_related("avatar", "owner").get(pk=session_id)
     turns = list(Turn.objects.filter(session=row).order_by("number"))
     kept = row.persona_snapshot.get("max_history_turns") or PersonaSetup().max_history_turns
     said = [PastTurn(cast("Who", turn.who), text) for turn in turns if (text := _heard(turn))]
     number = turns[-1].number + 1 if turns else 1
-    return Claimed(row, fence, standing_of(row), _public(row), _speech(row), tuple(said[-kept:]), number)
+    return Claimed(
+        row,
+        fence,
+        standing_of(row),
+        _public(row),
+        _speech(row),
+        tuple(said[-kept:]),
+        number,
+        allowances.allowance_of(row.owner).live_slots,
+    )
 
 
 def _heard(turn: Turn) -> str:
@@ -160,7 +171,10 @@ def build(claimed: Claimed, idle: IdleLoop, seq: int, kept: list[Event], tools: 
         recorder=recorder,
         emit=session.emit,
         phase_changed=session.phase_changed,
+        render_moved=session.render_moved,
+        account=row.owner_id,
     )
+    tools.client.admit(row.pk, account=row.owner_id, allowed=claimed.live_slots)
     tools.client.warm(model=row.model, bundle_key=row.bundle_key, bundle_sha256=row.bundle_sha256)
     conversation = Conversation(_setup(claimed, avatar, session.said_goodbye), stage)
     played.talker = conversation
@@ -179,6 +193,7 @@ def place(session: LiveSession, standing: Standing) -> None:
     """The session asked for a place, and has one or waits."""
     now = session.timers.opened_at
     session.standing = standing
+    session.make_ready()
     session.timers.active_at = since(standing.started_at, now)
     if session.timers.queued_at is None:
         session.timers.queued_at = now

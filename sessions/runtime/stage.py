@@ -1,6 +1,6 @@
 """What a conversation is given by its host: the `Stage` of `sessions.pipeline.ports`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -82,11 +82,14 @@ class LiveStage(Stage):
         recorder: Recorder | None,
         emit: Callable[[Event], None],
         phase_changed: Callable[[Phase], None],
+        render_moved: Callable[[], None] = lambda: None,
+        account: str = "",
     ) -> None:
         self._session_id, self._avatar = session_id, avatar
         self._media, self._journal, self._client = media, journal, client
         self._recorder = recorder
-        self._emit, self._phase_changed = emit, phase_changed
+        self._emit, self._phase_changed, self._render_moved = emit, phase_changed, render_moved
+        self._account = account
         self.low = False  # the receiver's line is narrow: fragments are made smaller
 
     @property
@@ -106,9 +109,22 @@ class LiveStage(Stage):
     def phase_changed(self, phase: Phase) -> None:
         self._phase_changed(phase)
 
-    def render(self, chunk: Chunk) -> Awaitable[Rendered]:
+    def prepare(self) -> None:
+        """Have what a stateful model needs ready before the first words. Returns at once."""
         avatar = self._avatar
-        return self._client.render(
+        self._client.hold(
+            self._session_id,
+            model=avatar.model,
+            bundle_key=avatar.bundle_key,
+            bundle_sha256=avatar.bundle_sha256,
+            width=avatar.width,
+            height=avatar.height,
+            start_frame=0,
+        )
+
+    async def render(self, chunk: Chunk) -> Rendered:
+        avatar = self._avatar
+        drawn = await self._client.render(
             session=self._session_id,
             epoch=chunk.epoch,
             number=chunk.number,
@@ -124,7 +140,13 @@ class LiveStage(Stage):
             lookahead=chunk.lookahead,
             phones=chunk.phones,
             crf=LOW_CRF if self.low else LIVE_CRF,
+            first=chunk.first,
+            last=chunk.last,
+            account=self._account,
         )
+        if drawn.seam:
+            self._render_moved()
+        return drawn
 
     def cancel_renders(self, epoch: int) -> None:
         self._client.cancel(self._session_id, epoch)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from workers.live import wire
 from workers.live.wire import RenderReply, RenderRequest
 
 IN_FLIGHT = 2  # requests of one session: look-ahead of one must not starve another
@@ -26,10 +27,14 @@ class Requester:
     queue: str = ""
     slot_taken: float = float("-inf")  # monotonic
     leaving: asyncio.Task[None] | None = None
+    account: str = ""
+    allowed: int = 0  # slots of its account; 0 for any number
+    worker: str = ""  # that draws for it, where its model is stateful
+    keeping: asyncio.Task[None] | None = None  # of the slot that it holds as long as it lives
 
     @property
     def member(self) -> str:
-        return f"{self.id}:{self.incarnation}"
+        return wire.member(self.id, self.incarnation)
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +42,7 @@ class Pending:
     session: Requester
     request: RenderRequest
     answer: asyncio.Future[RenderReply]
+    worker: str = ""  # that was asked last, where only one can be
 
 
 async def unless_over(pending: Pending, work: Awaitable[T]) -> T:

@@ -20,6 +20,8 @@ WARM = "live:warm"  # a channel, and the sorted set of what went through it late
 TAKEN = "live:taken:"
 SOUND = "live:sound:"
 DONE = b"done"
+OPENING = -1
+EVERYTHING = 2**53  # an epoch that no session reaches
 
 
 class WireError(ValueError):
@@ -34,7 +36,12 @@ class RenderRequest:
     time with the session: another one starts its numbers anew. `reply_to` is the stream of replies.
     `start_frame` is the phase of the avatar's motion. `pcm16k` is s16le mono at 16 kHz of
     `lookback + frames * 640 + lookahead` samples; `phones` are timed in ms relative to the first
-    frame. `published_at` and `deadline_at` are Unix seconds. `attempt` counts from 1.
+    frame. `published_at` and `deadline_at` are Unix seconds. `attempt` counts from 1. `first` says that
+    the idle loop is shown before it, `last` that the reply is over behind it. `account` is whose
+    session it is.
+
+    Of a stateful model the numbers of an epoch are drawn in order, from 0; the session has all of them
+    before `since`. Number `OPENING`, without frames, only has the session's stream opened.
     """
 
     session: str
@@ -57,11 +64,24 @@ class RenderRequest:
     phones: tuple[Phone, ...] = ()
     crf: float = LIVE_CRF
     attempt: int = 1
+    first: bool = False
+    last: bool = False
+    account: str = ""
+    since: int = 0
 
     @property
     def name(self) -> str:
         """What tells it from every other request, however often it is sent."""
         return f"{self.session}:{self.incarnation}:{self.epoch}:{self.number}"
+
+    @property
+    def member(self) -> str:
+        """Who holds the slot; also what one stream of a stateful model is kept for."""
+        return member(self.session, self.incarnation)
+
+    @property
+    def opens(self) -> bool:
+        return self.number == OPENING
 
     @property
     def taken_key(self) -> str:
@@ -96,6 +116,9 @@ class Fields(TypedDict):
     lookahead: int
     phones: NotRequired[tuple[Phone, ...]]
     crf: NotRequired[float]
+    first: NotRequired[bool]
+    last: NotRequired[bool]
+    account: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +126,8 @@ class RenderReply:
     """One fragment, or why there is none.
 
     `data` is an MP4 of `frames` pictures, H.264 alone. `render_ms` is the worker's time from hearing
-    to bytes, `queue_ms` what passed between publishing and pick-up.
+    to bytes, `queue_ms` what passed between publishing and pick-up. `seam` says that the stream which
+    drew what came before was lost.
     """
 
     session: str
@@ -118,6 +142,11 @@ class RenderReply:
     error_code: str = ""
     retryable: bool = False
     attempt: int = 1
+    seam: bool = False
+
+
+def member(session: str, incarnation: str) -> str:
+    return f"{session}:{incarnation}"
 
 
 def epoch_key(session: str, incarnation: str) -> str:

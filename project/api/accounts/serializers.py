@@ -58,6 +58,7 @@ class AllowanceOutput(serializers.Serializer[Any]):
     session_minutes_a_day = serializers.IntegerField()
     requests_a_minute = serializers.IntegerField()
     cloned_voices = serializers.IntegerField()
+    live_slots = serializers.IntegerField()
 
 
 class UsageOutput(serializers.Serializer[Any]):

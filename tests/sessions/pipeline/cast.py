@@ -245,6 +245,7 @@ class Drawn:
     frames: int
     render_ms: float = 20.0
     queue_ms: float = 2.0
+    seam: bool = False
 
 
 @dataclass
