@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -16,13 +16,17 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 
 from workers import profiles
+from workers.gpu import current, figures
 
 KEY = "workers:"
 LIVE = "live:workers:"  # + queue: how many sessions each worker carries, and until when that is known
+OWN = "worker."  # + its name: the queue of one worker
 INTERVAL_SECONDS = 5.0
 AGAIN_SECONDS = 0.5
 FORGOTTEN_SECONDS = 16
 SOCKET_TIMEOUT_SECONDS = 2
+
+_ABOUT = ("device", "title", "memory_mb", "free_mb", "models")
 
 _log = logging.getLogger(__name__)
 _leaving = threading.Event()
@@ -30,10 +34,20 @@ _leaving = threading.Event()
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """`slots` says for each queue how many tasks (of a live queue, sessions) it takes at once."""
+    """`slots` says for each queue how many tasks (of a live queue, sessions) it takes at once.
+
+    A worker that renders also says on which `device` (`title` is what people call it), how much memory its
+    networks may take there and how much of that is free, and for each model `fps` and `first_frame_ms`
+    (None until it drew) and `problem`, which is empty while the model works there.
+    """
 
     name: str
     slots: Mapping[str, int]
+    device: str = ""
+    title: str = ""
+    memory_mb: int = 0
+    free_mb: int = 0
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def present() -> list[Worker]:
@@ -53,16 +67,24 @@ def slots() -> dict[str, int]:
     return total
 
 
-def announce(name: str, slots: Mapping[str, int]) -> None:
-    """Say that a worker is there. Live queues have a hash each, which `workers.live.slots` adds up."""
+def announce(
+    name: str, slots: Mapping[str, int], about: Mapping[str, Any] | None = None, *, gone: Iterable[str] = ()
+) -> None:
+    """Say that a worker is there. Live queues have a hash each, which `workers.live.slots` adds up.
+
+    `about` holds the other fields of `Worker`; `gone` are live queues that it takes nothing from any more.
+    """
     client = _client()
     seconds, _ = client.time()  # the broker's clock: it is the one that everybody shares
     said = client.pipeline()
-    said.set(f"{KEY}{name}", json.dumps({"name": name, "slots": dict(slots)}), ex=FORGOTTEN_SECONDS)
+    told = {**(about or {}), "name": name, "slots": dict(slots)}
+    said.set(f"{KEY}{name}", json.dumps(told), ex=FORGOTTEN_SECONDS)
     for queue in _live(slots):
         known_until = (seconds + FORGOTTEN_SECONDS) * 1000
         said.hset(f"{LIVE}{queue}", name, f"{slots[queue]}:{known_until}")
         said.expire(f"{LIVE}{queue}", FORGOTTEN_SECONDS)
+    for queue in gone:
+        said.hdel(f"{LIVE}{queue}", name)
     said.execute()
 
 
@@ -81,7 +103,33 @@ def capacity(queues: Iterable[str], tasks: int) -> dict[str, int]:
     return {
         queue: (settings.LIVE_SLOTS or models[queue].live_slots) if queue in models else tasks
         for queue in queues
+        if not queue.startswith(OWN)
     }
+
+
+def about(queues: Iterable[str]) -> dict[str, Any]:
+    """What this process says of itself beside its slots; nothing where it renders nothing."""
+    served = {p.id for p in profiles.profiles() if {p.queue, p.live_queue} & set(queues)}
+    if not served:
+        return {}
+    host = current.host()
+    models = {model: figures.figure(model) for model in sorted(served | figures.known())}
+    return {
+        "device": host.device,
+        "title": host.title,
+        "memory_mb": host.memory_mb,
+        "free_mb": host.free_mb,
+        "models": {
+            model: {"fps": it.fps, "first_frame_ms": it.first_frame_ms, "problem": it.problem}
+            for model, it in models.items()
+        },
+    }
+
+
+def able(slots: Mapping[str, int]) -> dict[str, int]:
+    """The slots without those of models that do not work here now: their sessions go elsewhere."""
+    down = {p.live_queue for p in profiles.profiles() if figures.figure(p.id).down}
+    return {queue: count for queue, count in slots.items() if queue not in down}
 
 
 def _live(slots: Mapping[str, int]) -> set[str]:
@@ -90,7 +138,9 @@ def _live(slots: Mapping[str, int]) -> set[str]:
 
 def _worker(raw: bytes) -> Worker:
     said = json.loads(raw)
-    return Worker(said["name"], {queue: int(count) for queue, count in said["slots"].items()})
+    slots = {queue: int(count) for queue, count in said["slots"].items()}
+    about = {name: said[name] for name in _ABOUT if name in said}
+    return Worker(said["name"], slots, **about)
 
 
 def _client() -> "redis.Redis":
@@ -119,7 +169,8 @@ def _keep_saying(name: str, slots: Mapping[str, int]) -> None:
     while not _leaving.wait(pause):
         pause = INTERVAL_SECONDS
         try:
-            announce(name, slots)
+            now = able(slots)
+            announce(name, now, about(slots), gone=set(slots) - set(now))
         except redis.RedisError as error:
             _log.debug("The broker did not hear that we are here: %s", error)
             pause = AGAIN_SECONDS  # once it is back, sessions wait to hear of us

@@ -7,11 +7,9 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 
 from generation.clips.models import Clip
 from generation.clips.scene import Scene, make_scene
@@ -20,9 +18,9 @@ from storage.errors import ObjectDamaged
 from storage.s3 import store
 from workers import profiles
 from workers.adapters import registry
-from workers.adapters.avatar.alone import Alone
 from workers.adapters.avatar.base import Renderer
 from workers.adapters.avatar.runtime import Runtime
+from workers.gpu import current
 
 AVATARS_KEPT = 6
 UTTERANCES_KEPT = 12
@@ -55,14 +53,13 @@ class _Thread(threading.local):
 
 
 _own = _Thread()
-_host = Alone(Path(settings.MODEL_WEIGHTS_DIR))
 
 
 def renderer(model: str) -> Renderer:
     """Return this thread's renderer of a model."""
     if model not in _own.renderers:
         config = profiles.config(model)
-        _own.renderers[model] = registry.renderer(config, Runtime(_host, config.endpoint))
+        _own.renderers[model] = registry.renderer(config, Runtime(current.host(), config.endpoint))
     return _own.renderers[model]
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from django.conf import settings
 
-from workers.adapters.avatar.runtime import Host
 from workers.gpu.host import RenderHost
 
 _lock = threading.Lock()
-_host: Host | None = None
+_host: RenderHost | None = None
 
 
-def host() -> Host:
+def host() -> RenderHost:
     """Return this process's host; without one that was set, it is the CPU."""
     global _host  # noqa: PLW0603 - there is one for each process
     with _lock:
@@ -23,7 +22,7 @@ def host() -> Host:
         return _host
 
 
-def set_host(made: Host | None) -> None:
+def set_host(made: RenderHost | None) -> None:
     """Say which host this process has; None forgets it."""
     global _host  # noqa: PLW0603
     with _lock:

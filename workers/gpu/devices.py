@@ -91,6 +91,11 @@ def open_device(name: str) -> Device:
     return made
 
 
+def use_cores(count: int) -> None:
+    """How many cores networks on a CPU use, and the little that is left to do beside a GPU."""
+    resolve_name("torch:set_num_threads")(count)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a smaller batch may succeed where this one failed."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -18,11 +18,15 @@ KEPT = 32
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`fps` while it draws, None before it drew anything; `problem` is empty while all is well."""
+    """`fps` while it draws, None before it drew anything; `problem` is empty while all is well.
+
+    A model that is `down` takes no sessions here until it works again.
+    """
 
     fps: float | None = None
     first_frame_ms: float | None = None
     problem: str = ""
+    down: bool = False
 
 
 @dataclass(slots=True)
@@ -30,6 +34,7 @@ class _Kept:
     drawn: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
     first_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     problem: str = ""
+    down: bool = False
 
 
 _lock = threading.Lock()
@@ -42,18 +47,25 @@ def drew(model: str, frames: int, seconds: float, first_ms: float) -> None:
         kept = _models.setdefault(model, _Kept())
         kept.drawn.append((frames, seconds))
         kept.first_ms.append(first_ms)
-        kept.problem = ""
+        kept.problem, kept.down = "", False
 
 
-def failed(model: str, problem: str) -> None:
-    """The model cannot be used; whatever it draws next says that it can again."""
+def failed(model: str, problem: str, *, down: bool = False) -> None:
+    """Something is wrong, until the model draws again. `down`: it was tried, and will not."""
     with _lock:
-        _models.setdefault(model, _Kept()).problem = problem
+        kept = _models.setdefault(model, _Kept())
+        kept.problem, kept.down = problem, down
 
 
 def works(model: str) -> None:
-    """The model can be used."""
+    """The model was tried, and can be used."""
     failed(model, "")
+
+
+def known() -> set[str]:
+    """The models that something is known of."""
+    with _lock:
+        return set(_models)
 
 
 def figure(model: str) -> Figure:
@@ -64,6 +76,7 @@ def figure(model: str) -> Figure:
             fps=round(sum(frames for frames, _ in kept.drawn) / seconds, 1) if seconds else None,
             first_frame_ms=round(statistics.median(kept.first_ms), 1) if kept.first_ms else None,
             problem=kept.problem,
+            down=kept.down,
         )
 
 

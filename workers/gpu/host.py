@@ -65,6 +65,11 @@ class RenderHost:
         return held
 
     @property
+    def title(self) -> str:
+        """What a person calls the device."""
+        return self._device.title
+
+    @property
     def loaded(self) -> tuple[str, ...]:
         """The networks in memory, the least used one first."""
         with self._changed:
