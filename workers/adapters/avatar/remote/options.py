@@ -1,0 +1,92 @@
+"""What a model's file says about a server, checked."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from workers.adapters.avatar.remote.client import Deadlines
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOptions:
+    """`options` of a backend in `configs/models/<id>.yaml`."""
+
+    path: str = ""
+    """Below the address that the operator gives; empty where that is the whole of it."""
+    model: str = ""
+    """What the server calls the model, where a session has to name it."""
+    listed: str = ""
+    """Its name in OmniRT's list of models; empty where the server has no such list."""
+    exclusive: bool = False
+    """Whether the server has one session for everybody, so that it is used under a lease."""
+    watch_scene: bool = True
+    """Whether pictures of an exclusive server are compared with those before: is it still our portrait?"""
+    progressive: bool = False
+    """Whether the pictures of a chunk may come one by one."""
+    lease_wait_seconds: float = 2.0
+    """So long a live session waits for the lease; clips come again later."""
+    prompt: str = ""
+    seed: int = 9999
+    init: Mapping[str, Any] = field(default_factory=dict)
+    """Sent along when a session begins."""
+    crossfade_frames: int = 6
+    """So many frames blend from the idle loop into speech and back."""
+    preroll_chunks: int = 0
+    """So many chunks a session that was lost hears again."""
+    renew_seconds: float = 0.0
+    """After so much sound the session begins anew, for servers that grow slower with it; 0: never."""
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+
+def read(options: Mapping[str, Any], where: str) -> RemoteOptions:
+    """Raises `ValueError` naming the field that is wrong, and `where` it stands."""
+    given = dict(options)
+    kinds = {item.name: type(item.default) for item in fields(RemoteOptions) if item.name not in _OTHER}
+    for name, value in given.items():
+        kind = kinds.get(name)
+        if kind is None and name not in _OTHER:
+            raise ValueError(f"{where}: options.{name} is unknown")
+        if kind is not None and not _fits(value, kind):
+            raise ValueError(f"{where}: options.{name} must be {_NAMES[kind]}")
+        if name in _LIMITS and not _LIMITS[name](value):
+            raise ValueError(f"{where}: options.{name} is out of range")
+    if "deadlines" in given:
+        given["deadlines"] = _deadlines(given["deadlines"], where)
+    if not isinstance(given.get("init", {}), Mapping):
+        raise ValueError(f"{where}: options.init must be a mapping")  # noqa: TRY004 - of the file
+    given["init"] = plain(given.get("init", {}))
+    return RemoteOptions(**given)
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold, of what a configuration froze."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+_OTHER = {"init", "deadlines"}
+_NAMES = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+_LIMITS: dict[str, Callable[[Any], bool]] = {
+    "path": lambda path: path == "" or path.startswith("/"),
+    "crossfade_frames": lambda count: 0 <= count <= 25,
+    "preroll_chunks": lambda count: 0 <= count <= 8,
+    "renew_seconds": lambda seconds: seconds == 0 or seconds >= 10,
+    "lease_wait_seconds": lambda seconds: 0 <= seconds <= 60,
+}
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def _deadlines(given: Any, where: str) -> Deadlines:
+    names = {item.name for item in fields(Deadlines)}
+    if not isinstance(given, Mapping) or set(given) - names:
+        raise ValueError(f"{where}: options.deadlines may hold {', '.join(sorted(names))}")
+    for name, value in given.items():
+        if not _fits(value, float) or not 0 < value <= 3600:
+            raise ValueError(f"{where}: options.deadlines.{name} must be seconds, at most 3600")
+    return Deadlines(**given)
