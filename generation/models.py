@@ -1,12 +1,13 @@
 """Everything the app `generation` stores, in one place for Django."""
 
-from generation.avatars.models import Avatar
+from generation.avatars.models import Avatar, AvatarPreparation
 from generation.clips.models import Clip, ClipFragment, ClipUtterance
 from generation.providers.models import ClonedVoice, VoiceConsent, VoiceListing
 from generation.uploads.models import Upload
 
 __all__ = [
     "Avatar",
+    "AvatarPreparation",
     "Clip",
     "ClipFragment",
     "ClipUtterance",

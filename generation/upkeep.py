@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db.models import Model, Q
 from django.utils import timezone
 
-from generation.avatars import services as avatars
+from generation.avatars import claims, versions
 from generation.avatars.models import Avatar
 from generation.clips import states
 from generation.clips.models import Clip
@@ -85,13 +85,13 @@ def collect_orphans(*, dry_run: bool = False) -> int:
         if not dry_run:
             store().delete(names)
     if not dry_run:
-        avatars.collect_old_versions()
+        versions.collect_old()
     return found
 
 
 def reconcile_preparations() -> int:
     """Enqueue lost preparations of avatars again."""
-    return avatars.reconcile_preparations()
+    return claims.reconcile()
 
 
 def _has_row(top: str, owner_id: str) -> bool:

@@ -205,6 +205,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # Slugs of the built-in avatars to offer; "all", or "none".
 BUILTIN_AVATARS = env_list("BUILTIN_AVATARS", "all")
+# What built-in and new avatars are prepared for beside their own model.
+AVATAR_MODELS = env_list("AVATAR_MODELS")
 
 # --- Live sessions -------------------------------------------------------------------------
 

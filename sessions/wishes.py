@@ -12,14 +12,14 @@ from django.conf import settings
 from django.db.models import Q
 
 from generation import voices
-from generation.avatars.models import Avatar, AvatarStatus
+from generation.avatars import choosing
+from generation.avatars.models import Avatar
 from generation.providers import wishes as chains
 from generation.voices import Voice
 from project.accounts.models import User
 from project.errors import InvalidInput
 from sessions import personas
 from sessions.models import Persona
-from workers import profiles
 
 MAX_METADATA_BYTES = 8 * 1024
 MAX_ORIGINS = 20
@@ -53,19 +53,20 @@ class Order:
 def check(owner: User, wish: Wish) -> Order:
     """Resolve a wish. Raises `InvalidInput` with a code and a pointer."""
     avatar = _avatar(owner, wish)
+    made = choosing.choose(avatar, wish.model, use="sessions")
     persona = _persona(owner, wish, avatar)
     snapshot = personas.snapshot(persona)
     voice = _voice(owner, wish, avatar, persona)
     return Order(
         {
             "avatar": avatar,
-            "avatar_version": avatar.version,
-            "bundle_key": avatar.bundle_key,
-            "bundle_sha256": avatar.bundle_sha256,
-            "idle_key": avatar.idle_key,
-            "width": avatar.width,
-            "height": avatar.height,
-            "model": _model(wish, avatar),
+            "avatar_version": made.version,
+            "bundle_key": made.bundle_key,
+            "bundle_sha256": made.bundle_sha256,
+            "idle_key": made.idle_key,
+            "width": made.width,
+            "height": made.height,
+            "model": made.model,
             "voice": voice.id,
             "language": snapshot["language"] or voice.language,
             "persona": persona,
@@ -88,8 +89,6 @@ def _avatar(owner: User, wish: Wish) -> Avatar:
         raise _bad("avatar", "avatar_not_found", "There is no such avatar.")
     if avatar.archived_at is not None:
         raise _bad("avatar", "avatar_archived", "This avatar was archived.")
-    if avatar.status != AvatarStatus.READY or not avatar.bundle_key:
-        raise _bad("avatar", "avatar_not_ready", f"This avatar is {avatar.status}.")
     return avatar
 
 
@@ -124,18 +123,6 @@ def _known_voice(owner: User | None, name: str, blame: str) -> Voice:
 
 def _speaks(voice: Voice, language: str) -> bool:
     return voice.language.partition("-")[0].lower() == language.partition("-")[0].lower()
-
-
-def _model(wish: Wish, avatar: Avatar) -> str:
-    model = wish.model or avatar.model
-    if model not in profiles.model_ids():
-        raise _bad("model", "model_not_available", "There is no such model.")
-    if not profiles.is_installed(model):
-        raise _bad("model", "model_not_available", f"{model} is not part of this installation.")
-    if model != avatar.model:
-        detail = f"This avatar was prepared for {avatar.model}, not for {model}."
-        raise _bad("model", "model_not_available", detail)
-    return model
 
 
 def _duration(wish: Wish) -> int:

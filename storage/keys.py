@@ -93,6 +93,15 @@ def avatar_file(avatar_id: str, version: int, name: str) -> str:
     return avatar_version(avatar_id, version) + _safe(name)
 
 
+def preparation_file(avatar_id: str, preparation_id: str, version: int, name: str) -> str:
+    """One of AVATAR_FILES, made for one of the avatar's further models.
+
+    >>> preparation_file("avt_1", "prep_1", 2, "bundle.bin")
+    'avatars/avt_1/prep_1/v0002/bundle.bin'
+    """
+    return f"{avatar(avatar_id)}{_safe(preparation_id)}/v{version:04d}/{_safe(name)}"
+
+
 def idle_low(idle_key: str) -> str:
     """The lower rendition beside an idle loop. Avatars of earlier versions have none.
 

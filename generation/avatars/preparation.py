@@ -1,4 +1,4 @@
-"""Preparation of one avatar: source in, bundle, idle loop and preview out.
+"""Preparation of one avatar for one model: source in, bundle, idle loop and preview out.
 
 Safe to run twice and at any moment: the claim is fenced, and each claim writes under a version of
 its own.
@@ -20,10 +20,10 @@ from django.db import DatabaseError, connection
 from numpy.typing import NDArray
 from PIL import Image
 
-from generation.avatars import services, sources
+from generation.avatars import claims, sources
+from generation.avatars.claims import Claim, LeaseLost
 from generation.avatars.footage import footage_frames
 from generation.avatars.models import Avatar
-from generation.avatars.services import Claim, LeaseLost
 from project.errors import InvalidInput
 from storage import keys, s3
 from storage.errors import StorageError
@@ -44,16 +44,16 @@ PREPARER_SHARE = 80
 _log = logging.getLogger(__name__)
 
 
-def prepare(avatar_id: str) -> bool:
-    """Prepare an avatar if it wants it; return whether it became ready."""
-    claim = services.preparation_claim(avatar_id)
+def prepare(row_id: str) -> bool:
+    """Prepare an avatar, or it for one more model, if it wants it; return whether it became ready."""
+    claim = claims.claim(row_id)
     if claim is None:
         return False
     try:
         with _kept(claim):
             return _prepare(claim)
     except LeaseLost:
-        _log.info("Preparation of %s was taken over or called off", avatar_id)
+        _log.info("Preparation of %s was taken over or called off", row_id)
     except (PreparationError, InvalidInput) as error:
         claim.fail(error.code, str(error))
     except AdapterError as error:
@@ -62,8 +62,8 @@ def prepare(avatar_id: str) -> bool:
         _give_up(claim, error.code, str(error), retryable=error.retryable)
     except Exception:  # noqa: BLE001 - see below
         # Whatever a picture managed to break ends in a clear state, not in a lost message.
-        _log.exception("Preparation of %s failed", avatar_id)
-        last = claim.avatar.attempts >= services.MAX_ATTEMPTS
+        _log.exception("Preparation of %s failed", row_id)
+        last = claim.row.attempts >= claims.MAX_ATTEMPTS
         _give_up(
             claim,
             "internal_error",
@@ -84,7 +84,7 @@ def _kept(claim: Claim) -> Iterator[None]:
                 claim.renew()
             except (LeaseLost, DatabaseError) as error:
                 # The worker sees a lost lease at its next write; a busy database gets another try.
-                _log.info("The lease on %s was not prolonged: %r", claim.avatar.pk, error)
+                _log.info("The lease on %s was not prolonged: %r", claim.row.pk, error)
         connection.close()
 
     thread = threading.Thread(target=keep, name="avatar-lease", daemon=True)
@@ -97,7 +97,7 @@ def _kept(claim: Claim) -> Iterator[None]:
 
 
 def _give_up(claim: Claim, code: str, message: str, *, retryable: bool) -> None:
-    if retryable and claim.avatar.attempts < services.MAX_ATTEMPTS:
+    if retryable and claim.row.attempts < claims.MAX_ATTEMPTS:
         claim.release()
     else:
         claim.fail(code, message)
@@ -110,7 +110,8 @@ def _prepare(claim: Claim) -> bool:
     source = _source(avatar, data)
     prepared = _run_preparer(claim, source)
     results = _store(claim, prepared)
-    return claim.succeed(**results, **_facts(prepared))
+    made_by = claims.maker(profiles.config(claim.row.model))
+    return claim.succeed(made_by=made_by, **results, **_facts(prepared))
 
 
 def _source(avatar: Avatar, data: bytes) -> Source:
@@ -122,7 +123,7 @@ def _source(avatar: Avatar, data: bytes) -> Source:
 def _run_preparer(claim: Claim, source: Source) -> PreparedAvatar:
     """Prepare; an imported drawing without a face falls back to the mouth its package names."""
     avatar = claim.avatar
-    config = profiles.config(avatar.model)
+    config = profiles.config(claim.row.model)
     host = Alone(Path(settings.MODEL_WEIGHTS_DIR))
     preparer = registry.preparer(config, Runtime(host, config.endpoint))
 
@@ -140,8 +141,8 @@ def _run_preparer(claim: Claim, source: Source) -> PreparedAvatar:
 
 
 def _store(claim: Claim, prepared: PreparedAvatar) -> dict[str, Any]:
-    avatar, store = claim.avatar, s3.store()
-    names = {name: keys.avatar_file(avatar.pk, avatar.version, name) for name in keys.AVATAR_FILES}
+    store = s3.store()
+    names = {name: claim.key(name) for name in keys.AVATAR_FILES}
     store.put_bytes(names["bundle.bin"], prepared.bundle, "application/octet-stream")
     store.put_bytes(names["preview.jpg"], _jpeg(prepared.preview, PREVIEW_SIDE), "image/jpeg")
     store.put_bytes(names["portrait.png"], _png(prepared.preview), "image/png")

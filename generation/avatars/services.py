@@ -1,26 +1,24 @@
 """Writes to the catalogue that mean something.
 
-An avatar is prepared by a task. Each claim of the task takes the next version number and a fresh
-lease token: what a version stores is never overwritten, and a worker that lost its lease can
-change nothing any more. While an avatar is `ready`, its objects are those of `version`.
+An avatar is prepared by a task (`generation.avatars.claims` says who may), for its first model and
+for each of the others that staff want it for.
 """
 
-import logging
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.text import slugify
 
 from generation import voices
-from generation.avatars import sources
-from generation.avatars.models import Avatar, AvatarStatus
+from generation.avatars import claims, sources
+from generation.avatars.models import Avatar, AvatarPreparation
 from generation.avatars.sources import SourceFile
 from project.accounts.models import User
 from project.errors import Conflict, InvalidInput
@@ -28,20 +26,8 @@ from project.ids import new_id
 from storage import keys, s3
 from workers import dispatch, profiles
 
-LEASE = timedelta(seconds=60)
-MAX_ATTEMPTS = 3
-# A message that has not led to a claim after this time is sent again.
-RESEND_AFTER = timedelta(seconds=30)
-# Objects of replaced versions stay this long: somebody may have just begun to read them.
-KEEP_VERSIONS = timedelta(hours=2)
 SMALLEST_MOUTH = 0.01  # of the picture's side
 EDITABLE = ("name", "description", "default_voice", "mouth_box", "ai_disclosure", "metadata", "consent_by")
-
-_log = logging.getLogger(__name__)
-
-
-class LeaseLost(Exception):
-    """Another worker prepares this avatar now, or nobody should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +41,16 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class AvatarFacts:
-    """What is told about a new avatar beside its picture."""
+    """What is told about a new avatar beside its picture.
+
+    `model` is its first one; `models` are those that it is prepared for, None says `AVATAR_MODELS`.
+    """
 
     name: str
     description: str = ""
     slug: str = ""
     model: str = "viseme"
+    models: Sequence[str] | None = None
     default_voice: str = ""
     mouth_box: dict[str, float] | None = None
     ai_disclosure: bool = True
@@ -116,19 +106,32 @@ def avatar_store(owner: User | None, told: AvatarFacts, source: SourceFile) -> A
     )
     if told.consent:
         _set_consent(avatar, told.consent)
+    others = standing_models() if told.models is None else told.models
     with transaction.atomic():
         _save_with_free_slug(avatar)
         _enqueue(avatar.pk)
+        _add_models(avatar, others)
     return avatar
 
 
-def avatar_update(avatar: Avatar, changes: Mapping[str, Any], consent: Consent | None = None) -> Avatar:
-    """Change what people may change. A new mouth box shows after the next preparation."""
+def avatar_update(
+    avatar: Avatar,
+    changes: Mapping[str, Any],
+    consent: Consent | None = None,
+    models: Sequence[str] | None = None,
+) -> Avatar:
+    """Change what people may change. A new mouth box shows after the next preparation.
+
+    `models` are all that it is to be prepared for: missing ones begin, others are dropped.
+    """
     if unknown := set(changes) - set(EDITABLE):
         raise InvalidInput(f"{min(unknown)} cannot be changed.", code="not_editable")
     if "name" in changes:
         changes = {**changes, "name": checked_name(changes["name"])}
     _check_voice(changes.get("default_voice", ""))
+    if models is not None:
+        check_models([name for name in models if name not in _models_asked(avatar)])
+        _check_first(avatar, models)
     for name, value in changes.items():
         setattr(avatar, name, value)
     avatar.mouth_box = checked_mouth_box(avatar.mouth_box)
@@ -136,28 +139,44 @@ def avatar_update(avatar: Avatar, changes: Mapping[str, Any], consent: Consent |
     if consent:
         _set_consent(avatar, consent)
         fields += ["consent_by", "consent_text", "consent_at"]
-    avatar.save(update_fields=[*fields, "updated_at"])
+    with transaction.atomic():
+        # Also where nothing else changed: what was dropped is kept for a while from now on.
+        avatar.save(update_fields=[*fields, "updated_at"])
+        if models is not None:
+            avatar.preparations.exclude(model__in=models).delete()
+            _add_models(avatar, models)
     return avatar
 
 
-def avatar_prepare(avatar: Avatar) -> Avatar:
-    """Prepare (again). A preparation that is running is fenced off and its result dropped."""
+def avatar_prepare(avatar: Avatar, models: Sequence[str] | None = None) -> Avatar:
+    """Prepare (again), for all its models or some of them; what is running is fenced off and dropped."""
+    if avatar.archived_at is not None:
+        raise Conflict("An archived avatar cannot be prepared.", code="avatar_archived")
+    wanted = _models_asked(avatar) if models is None else models
+    for name in wanted:
+        if name not in _models_asked(avatar):
+            raise InvalidInput(
+                f"Nobody asked for {name} of this avatar; add it to its models.",
+                code="avatar_not_prepared_for_model",
+                pointer="/models",
+            )
     with transaction.atomic():
-        changed = Avatar.objects.filter(pk=avatar.pk, archived_at=None).update(
-            status=AvatarStatus.PREPARING,
-            failure_code="",
-            failure_message="",
-            progress=0,
-            attempts=0,
-            lease_token="",
-            lease_until=None,
-            updated_at=timezone.now(),
-        )
-        if not changed:
-            raise Conflict("An archived avatar cannot be prepared.", code="avatar_archived")
-        _enqueue(avatar.pk)
+        if avatar.model in wanted:
+            claims.restart(Avatar.objects.filter(pk=avatar.pk, archived_at=None))
+        claims.restart(AvatarPreparation.objects.filter(avatar=avatar, model__in=wanted))
     avatar.refresh_from_db()
     return avatar
+
+
+def avatar_add_models(avatar: Avatar, models: Iterable[str]) -> int:
+    """Have it prepared for these too; return for how many that is new."""
+    with transaction.atomic():
+        return _add_models(avatar, models)
+
+
+def standing_models() -> list[str]:
+    """Those of `AVATAR_MODELS` that this installation has: what is catalogued is prepared for them."""
+    return [model for model in settings.AVATAR_MODELS if profiles.is_installed(model)]
 
 
 def avatar_archive(avatar: Avatar) -> None:
@@ -198,6 +217,45 @@ def checked_mouth_box(box: Any) -> dict[str, float] | None:
     return {"left": left, "top": top, "right": right, "bottom": bottom}
 
 
+def check_models(models: Iterable[str], pointer: str = "/models") -> None:
+    """Refuse models that nobody knows, or that are not configured here. Raises InvalidInput."""
+    known = profiles.configs()
+    for model in models:
+        if model not in known:
+            raise InvalidInput(f"No model {model!r} prepares avatars.", code="unknown_model", pointer=pointer)
+        if not profiles.is_installed(model):
+            reason = known[model].missing or "It is not part of this installation."
+            raise InvalidInput(f"{model}: {reason}", code="model_not_available", pointer=pointer)
+
+
+def _check_first(avatar: Avatar, models: Sequence[str]) -> None:
+    if avatar.model not in models:
+        raise InvalidInput(
+            f"{avatar.model} is the model that this avatar was made with; it stays.",
+            code="first_model_stays",
+            pointer="/models",
+        )
+
+
+def _models_asked(avatar: Avatar) -> list[str]:
+    return [avatar.model, *avatar.preparations.values_list("model", flat=True)]
+
+
+def _add_models(avatar: Avatar, models: Iterable[str]) -> int:
+    """Rows for those that it is not prepared for yet, and their messages."""
+    added = 0
+    for model in dict.fromkeys(models):
+        if model == avatar.model:
+            continue
+        row, made = AvatarPreparation.objects.get_or_create(
+            avatar=avatar, model=model, defaults={"enqueued_at": timezone.now()}
+        )
+        if made:
+            dispatch.prepare_avatar(row.pk)
+            added += 1
+    return added
+
+
 def _enqueue(avatar_id: str) -> None:
     Avatar.objects.filter(pk=avatar_id).update(enqueued_at=timezone.now())
     dispatch.prepare_avatar(avatar_id)
@@ -206,10 +264,8 @@ def _enqueue(avatar_id: str) -> None:
 def _check_facts(told: AvatarFacts) -> None:
     checked_mouth_box(told.mouth_box)
     _check_voice(told.default_voice)
-    if told.model not in profiles.model_ids():
-        raise InvalidInput(
-            f"No model {told.model!r} prepares avatars.", code="unknown_model", pointer="/model"
-        )
+    check_models([told.model], "/model")
+    check_models(told.models or ())
 
 
 def _check_voice(voice_id: str) -> None:

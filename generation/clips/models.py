@@ -39,6 +39,8 @@ class Clip(models.Model):
     avatar_version = models.PositiveIntegerField()
     bundle_key = models.CharField(max_length=200)
     bundle_sha256 = models.CharField(max_length=64, blank=True)
+    # What the model's preparation looks like: {"width", "height", "face": [l, t, r, b] | null, "preview_key"}
+    picture = models.JSONField(default=dict)
     voice = models.CharField(max_length=120, blank=True)
     model = models.CharField(max_length=40, default="viseme")
     script = models.TextField(blank=True)

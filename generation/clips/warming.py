@@ -5,7 +5,8 @@ from collections.abc import Collection
 
 from django.db import Error
 
-from generation.avatars.models import Avatar, AvatarStatus
+from generation.avatars import selectors
+from generation.avatars.selectors import Prepared
 from generation.clips import actors
 from storage.errors import StorageError
 from workers import profiles
@@ -33,7 +34,6 @@ def _warm(model: str) -> None:
         actors.avatar(renderer, avatar.bundle_key, avatar.bundle_sha256)
 
 
-def newest(model: str) -> list[Avatar]:
+def newest(model: str) -> list[Prepared]:
     """Return the newest avatars of the shared catalogue: the likeliest to be asked for."""
-    ready = Avatar.objects.filter(model=model, owner=None, status=AvatarStatus.READY, archived_at=None)
-    return list(ready.exclude(bundle_key="").order_by("-created_at")[:AVATARS])
+    return selectors.newest(model, AVATARS)

@@ -14,7 +14,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from generation import voices
-from generation.avatars.models import Avatar, AvatarStatus
+from generation.avatars import choosing
+from generation.avatars.models import Avatar
+from generation.avatars.selectors import Prepared
 from generation.clips import narration, scene
 from generation.providers import Kind
 from generation.providers import wishes as chains
@@ -22,7 +24,6 @@ from generation.uploads.models import Upload, UploadKind
 from project.accounts.models import User
 from project.api import net
 from project.errors import InvalidInput
-from workers import profiles
 from workers.rendering.aspects import ASPECTS
 
 MAX_METADATA_BYTES = 8 * 1024
@@ -64,24 +65,26 @@ class Order:
 def check(owner: User, wish: Wish) -> Order:
     """Resolve a wish. Raises `InvalidInput` with a code and a pointer."""
     avatar = _avatar(owner, wish)
+    made = _prepared(wish, avatar)
     voice, upload, estimated_ms = _sound(owner, wish, avatar)
     columns = {
         "avatar": avatar,
-        "avatar_version": avatar.version,
-        "bundle_key": avatar.bundle_key,
-        "bundle_sha256": avatar.bundle_sha256,
-        "model": _model(wish, avatar),
+        "avatar_version": made.version,
+        "bundle_key": made.bundle_key,
+        "bundle_sha256": made.bundle_sha256,
+        "picture": scene.picture_of(made),
+        "model": made.model,
         "voice": voice,
         "script": wish.script,
         "upload": upload,
         "audio_url": _public_url(wish, "audio_url"),
         "speed": _speed(wish),
-        "aspect_ratio": _aspect_ratio(wish, avatar),
+        "aspect_ratio": _aspect_ratio(wish, made),
         "captions": _captions(wish),
         "callback_url": _public_url(wish, "callback_url"),
         "providers": chains.check(wish.providers, PROVIDERS, pointer=f"{wish.at}/providers"),
         "metadata": _metadata(wish),
-        **_background(owner, wish, avatar),
+        **_background(owner, wish, made),
     }
     return Order(columns, estimated_ms)
 
@@ -93,21 +96,15 @@ def _avatar(owner: User, wish: Wish) -> Avatar:
         raise _bad(wish, "avatar", "avatar_not_found", "There is no such avatar.")
     if avatar.archived_at is not None:
         raise _bad(wish, "avatar", "avatar_archived", "This avatar was archived.")
-    if avatar.status != AvatarStatus.READY or not avatar.bundle_key:
-        raise _bad(wish, "avatar", "avatar_not_ready", f"This avatar is {avatar.status}.")
     return avatar
 
 
-def _model(wish: Wish, avatar: Avatar) -> str:
-    model = wish.model or avatar.model
-    if model not in profiles.model_ids():
-        raise _bad(wish, "model", "model_not_available", "There is no such model.")
-    if not profiles.is_installed(model):
-        raise _bad(wish, "model", "model_not_available", f"{model} is not part of this installation.")
-    if model != avatar.model:
-        detail = f"This avatar was prepared for {avatar.model}, not for {model}."
-        raise _bad(wish, "model", "model_not_available", detail)
-    return model
+def _prepared(wish: Wish, avatar: Avatar) -> Prepared:
+    """How it was prepared for the model: the one asked for, else its own."""
+    try:
+        return choosing.choose(avatar, wish.model, use="clips")
+    except InvalidInput as error:
+        raise _bad(wish, (error.pointer or "/avatar").lstrip("/"), error.code, str(error)) from error
 
 
 def _sound(owner: User, wish: Wish, avatar: Avatar) -> tuple[str, Upload | None, int]:
@@ -176,11 +173,11 @@ def _speed(wish: Wish) -> float:
     return wish.speed
 
 
-def _aspect_ratio(wish: Wish, avatar: Avatar) -> str:
+def _aspect_ratio(wish: Wish, made: Prepared) -> str:
     if not wish.aspect_ratio:
         return ""
     try:
-        scene.plan(avatar, wish.aspect_ratio)
+        scene.plan(scene.picture_of(made), wish.aspect_ratio)
     except ValueError as error:
         code = "aspect_ratio_not_possible" if wish.aspect_ratio in ASPECT_RATIOS else "invalid_aspect_ratio"
         raise _bad(wish, "aspect_ratio", code, f"{error}.") from error
@@ -193,7 +190,7 @@ def _captions(wish: Wish) -> str:
     return wish.captions
 
 
-def _background(owner: User, wish: Wish, avatar: Avatar) -> dict[str, Any]:
+def _background(owner: User, wish: Wish, made: Prepared) -> dict[str, Any]:
     """Return the columns of a color or picture behind an avatar that can be seen through."""
     background = wish.background
     if background is None:
@@ -209,7 +206,7 @@ def _background(owner: User, wish: Wish, avatar: Avatar) -> dict[str, Any]:
         columns = {"background_upload": image}
     else:
         raise _bad(wish, "background", "invalid_background", 'Give "#rrggbb" or {"upload": id}.')
-    if not avatar.has_alpha:
+    if not made.has_alpha:
         detail = "This avatar fills its whole picture; there is nothing to see behind it."
         raise _bad(wish, "background", "background_needs_transparency", detail)
     return columns

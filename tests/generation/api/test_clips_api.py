@@ -62,7 +62,7 @@ def test_a_finished_clip_has_links_and_says_where_the_time_went(post, client, br
         ({"avatar": "avt_unknown"}, "avatar_not_found", "/avatar"),
         ({"voice": "nobody"}, "voice_not_found", "/voice"),
         ({"model": "wav2lip-9"}, "model_not_available", "/model"),
-        ({"model": "viseme"}, "model_not_available", "/model"),
+        ({"model": "viseme"}, "avatar_not_prepared_for_model", "/model"),
         ({"speed": 2.1}, "max_value", "/speed"),
         ({"speed": "fast"}, "invalid", "/speed"),
         ({"aspect_ratio": "3:1"}, "invalid_choice", "/aspect_ratio"),

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from generation.avatars import preparation, services
+from generation.avatars import claims, preparation, services, versions
 from generation.avatars.models import Avatar
 from project.errors import Conflict, InvalidInput
 from storage import keys
@@ -65,11 +65,11 @@ def test_running_it_twice_prepares_once(new_avatar, workshop) -> None:
 
 def test_a_worker_that_lost_its_lease_changes_nothing(new_avatar) -> None:
     avatar = new_avatar()
-    slow = services.preparation_claim(avatar.pk)
+    slow = claims.claim(avatar.pk)
     Avatar.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    quick = services.preparation_claim(avatar.pk)
+    quick = claims.claim(avatar.pk)
     assert quick.avatar.version == slow.avatar.version + 1
-    with pytest.raises(services.LeaseLost):
+    with pytest.raises(claims.LeaseLost):
         slow.renew()
     assert slow.succeed(bundle_key="old") is False
     assert quick.succeed(bundle_key="new") is True
@@ -79,7 +79,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(new_avatar) -> None:
 
 def test_asking_again_drops_the_result_of_the_running_preparation(new_avatar) -> None:
     avatar = new_avatar()
-    running = services.preparation_claim(avatar.pk)
+    running = claims.claim(avatar.pk)
     services.avatar_prepare(avatar)
     assert running.succeed(bundle_key="stale") is False
 
@@ -130,7 +130,7 @@ def test_storage_that_is_away_for_a_while_only_delays(new_avatar, workshop, obje
     assert (avatar.status, avatar.lease_until) == ("preparing", None)
     objects.failure = None
     Avatar.objects.update(enqueued_at=timezone.now() - timedelta(minutes=1))
-    assert services.reconcile_preparations() == 1
+    assert claims.reconcile() == 1
     workshop.run()
     avatar.refresh_from_db()
     assert avatar.status == "ready"
@@ -151,9 +151,9 @@ def test_a_full_disk_fails_at_once_and_says_so(new_avatar, workshop, objects, mo
 def test_a_lost_message_is_sent_again_but_not_a_fresh_one(new_avatar, workshop) -> None:
     avatar = new_avatar()
     workshop.messages.clear()
-    assert services.reconcile_preparations() == 0
+    assert claims.reconcile() == 0
     Avatar.objects.update(enqueued_at=timezone.now() - timedelta(minutes=1))
-    assert services.reconcile_preparations() == 1
+    assert claims.reconcile() == 1
     workshop.run()
     avatar.refresh_from_db()
     assert avatar.status == "ready"
@@ -162,11 +162,11 @@ def test_a_lost_message_is_sent_again_but_not_a_fresh_one(new_avatar, workshop) 
 def test_a_dead_worker_is_replaced_as_soon_as_its_lease_lapses(new_avatar, workshop) -> None:
     avatar = new_avatar()
     workshop.messages.clear()
-    services.preparation_claim(avatar.pk)
-    assert services.reconcile_preparations() == 0
+    claims.claim(avatar.pk)
+    assert claims.reconcile() == 0
     Avatar.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert services.reconcile_preparations() == 1
-    assert services.reconcile_preparations() == 0
+    assert claims.reconcile() == 1
+    assert claims.reconcile() == 0
     workshop.run()
     avatar.refresh_from_db()
     assert (avatar.status, avatar.version) == ("ready", 2)
@@ -174,11 +174,11 @@ def test_a_dead_worker_is_replaced_as_soon_as_its_lease_lapses(new_avatar, works
 
 def test_a_picture_that_kills_every_worker_fails_in_the_end(new_avatar) -> None:
     avatar = new_avatar()
-    for _ in range(services.MAX_ATTEMPTS):
-        assert services.preparation_claim(avatar.pk)
+    for _ in range(claims.MAX_ATTEMPTS):
+        assert claims.claim(avatar.pk)
         Avatar.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    assert services.preparation_claim(avatar.pk) is None
-    services.reconcile_preparations()
+    assert claims.claim(avatar.pk) is None
+    claims.reconcile()
     avatar.refresh_from_db()
     assert (avatar.status, avatar.failure_code) == ("failed", "preparation_interrupted")
 
@@ -203,9 +203,9 @@ def test_replaced_versions_are_collected_once_nobody_reads_them(new_avatar, work
     workshop.run()
     services.avatar_prepare(avatar)
     workshop.run()
-    assert services.collect_old_versions() == 0  # somebody may just have begun to read
+    assert versions.collect_old() == 0  # somebody may just have begun to read
     Avatar.objects.update(updated_at=timezone.now() - timedelta(hours=3))
-    assert services.collect_old_versions() == len(keys.AVATAR_FILES)
+    assert versions.collect_old() == len(keys.AVATAR_FILES)
     left = {key for key in objects.objects if key.startswith(keys.avatar(avatar.pk))}
     avatar.refresh_from_db()
     assert {avatar.source_key, avatar.bundle_key, avatar.idle_key, avatar.preview_key} <= left

@@ -75,7 +75,7 @@ def test_turn_servers_come_with_credentials_that_outlast_the_session(post, setti
         ({"voice": "nobody"}, "voice_not_found", "/voice"),
         ({"persona": "nobody"}, "persona_not_found", "/persona"),
         ({"model": "wav2lip-9"}, "model_not_available", "/model"),
-        ({"model": "viseme"}, "model_not_available", "/model"),
+        ({"model": "viseme"}, "avatar_not_prepared_for_model", "/model"),
         ({"record": "perhaps"}, "invalid", "/record"),
         ({"max_duration_seconds": 9}, "invalid_duration", "/max_duration_seconds"),
         ({"max_duration_seconds": -1}, "invalid_duration", "/max_duration_seconds"),

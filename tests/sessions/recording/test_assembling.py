@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
-from generation.avatars import services as avatars
+from generation.avatars import versions
 from generation.avatars.models import Avatar
 from project.webhooks import services as webhooks
 from project.webhooks.models import Delivery
@@ -417,12 +417,12 @@ def test_the_loop_that_a_recording_needs_is_kept_until_it_is_joined(alice, avata
     new = keys.avatar_file(avatar.pk, 2, "bundle.bin")
     Avatar.objects.update(version=2, bundle_key=new, updated_at=timezone.now() - timedelta(days=1))
 
-    avatars.collect_old_versions()
+    versions.collect_old()
     assert old in objects.objects
     recorded(objects, session, fence, lambda host: host.show(10))
     recording = ended(session)
-    avatars.collect_old_versions()
+    versions.collect_old()
     assembling.assemble_recording(recording.pk)
     assert len(shown(film(objects, recording))) == 10
-    avatars.collect_old_versions()
+    versions.collect_old()
     assert old not in objects.objects
