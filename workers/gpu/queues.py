@@ -7,9 +7,6 @@ there is. So a live request waits only for a thread that is free: for one fragme
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-from kombu.utils.scheduling import round_robin_cycle
 
 ORDER = "workers.gpu.queues:LiveFirst"
 
@@ -23,9 +20,25 @@ def ordered(queues: Iterable[str]) -> list[str]:
     return sorted(queues, key=rank)
 
 
-class LiveFirst(round_robin_cycle[str]):
-    """Ranks go in strict order; queues of one rank take turns: the one served last is last among equals."""
+class LiveFirst:
+    """Kombu's `queue_order_strategy`: ranks in strict order, and queues of one rank take turns."""
 
-    def consume(self, n: int) -> Any:
+    def __init__(self) -> None:
+        self._queues: list[str] = []
+
+    def update(self, queues: Iterable[str]) -> None:
+        """These are consumed from now on."""
+        now = list(queues)
+        self._queues = [queue for queue in self._queues if queue in now]
+        self._queues += [queue for queue in now if queue not in self._queues]
+
+    def consume(self, count: int) -> list[str]:
         """Return the queues in the order to ask them in."""
-        return ordered((self.items or [])[:n])
+        return ordered(self._queues)[:count]
+
+    def rotate(self, last_used: str) -> str:
+        """The one that was just served comes last among its equals."""
+        if last_used in self._queues:
+            self._queues.remove(last_used)
+            self._queues.append(last_used)
+        return last_used

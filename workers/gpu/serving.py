@@ -155,12 +155,13 @@ def _is_there(name: str) -> bool:
 
 def _weights(config: ModelConfig, folder: Path) -> str:
     """Every required file, and one complete set of those that stand for each other."""
-    required = [weight for weight in config.weights if weight.required]
-    gone = [w for w in required if not (folder / w.path).is_file()]
-    missing = [w.path for w in gone if not w.layout]
-    layouts = {w.layout for w in required if w.layout}
-    if layouts and layouts <= {w.layout for w in gone}:
-        missing += [f"a set of {' | '.join(w.path for w in gone if w.layout)}"]
+    gone: dict[str, list[str]] = {w.layout: [] for w in config.weights if w.required}
+    for weight in config.weights:
+        if weight.required and not (folder / weight.path).is_file():
+            gone[weight.layout].append(weight.path)
+    missing = gone.pop("", [])
+    if gone and all(gone.values()):
+        missing.append(" or ".join(" and ".join(paths) for paths in gone.values()))
     return f"Weights are missing in {folder}: {', '.join(missing)}." if missing else ""
 
 

@@ -30,7 +30,7 @@ from workers.live.broker import broker
 
 THREADS = 8  # at most, for each GPU: they hear, compose and encode, a core each
 REMOTE_THREADS = 4  # they mostly wait for a server
-CLAIM = "workers:claim:"
+CLAIM = "names:"
 CLAIM_SECONDS = 900  # longer than the slowest models take to load
 
 
