@@ -6,6 +6,7 @@ from django.apps import AppConfig
 from django.conf import settings
 
 from project.health import metrics
+from workers import profiles
 from workers.adapters import catalogue
 from workers.adapters.tts import voice_assets
 
@@ -19,4 +20,5 @@ class GenerationConfig(AppConfig):
 
         metrics.SOURCES.append(publishing.samples)
         voice_assets.use(settings.SPEECH_ASSETS_DIR, settings.SPEECH_ASSETS_SERVICE_DIR)
+        profiles.configs()  # nonsense in a model's file or settings is said at start
         catalogue.use(Path(settings.PROVIDERS_DIR) if settings.PROVIDERS_DIR else None)

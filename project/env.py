@@ -101,7 +101,8 @@ def _of_model(file: Path) -> Iterable[str]:
     for told in (told for told in backends.values() if isinstance(told, dict)):
         if prefix := told.get("credentials"):
             yield from (f"{prefix}_URL", f"{prefix}_API_KEY")
-        yield from (f"{model}_{option}".upper() for option in told.get("settings") or ())
+        options = told.get("settings")
+        yield from (f"{model}_{option}".upper() for option in (options if isinstance(options, list) else ()))
 
 
 def _yaml(file: Path) -> Any:

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from workers.adapters.avatar.base import Profile
 from workers.adapters.avatar.models import BUILT_IN, ModelConfig, read_models
@@ -14,14 +15,20 @@ __all__ = ["config", "configs", "is_installed", "load_profile", "model_ids", "pr
 
 
 def configs() -> Mapping[str, ModelConfig]:
-    """Every model by id, configured or not. `ValueError` names the file or setting that is wrong."""
+    """Every model by id, configured or not.
+
+    `ImproperlyConfigured` names the file, or the setting, that is wrong.
+    """
     folders = (BUILT_IN, *([Path(settings.MODELS_DIR)] if settings.MODELS_DIR else []))
     return _read(folders, tuple(sorted(settings.MODEL_SETTINGS.items())))
 
 
 @cache
 def _read(folders: tuple[Path, ...], given: tuple[tuple[str, str], ...]) -> Mapping[str, ModelConfig]:
-    return read_models(folders, dict(given))
+    try:
+        return read_models(folders, dict(given))
+    except ValueError as exc:
+        raise ImproperlyConfigured(str(exc)) from exc
 
 
 def config(model: str) -> ModelConfig:

@@ -2,14 +2,34 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
+
+import yaml
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 PREFIX = re.compile(r"[A-Z][A-Z0-9_]*")
 
 Fields = Mapping[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a field that stands there twice; the plain one lets the second win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{twice}: it stands there twice")
+        return super().construct_mapping(node, deep=deep)
+
+
+def load(file: Path) -> Any:
+    """The content of a YAML file; `ValueError` where it cannot be read."""
+    try:
+        return yaml.load(file.read_text("utf-8"), _Loader)  # noqa: S506 - it is a SafeLoader
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise ValueError(f"it is no YAML: {exc}") from exc
 
 
 def relative(path: str, where: str) -> str:

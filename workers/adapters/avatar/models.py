@@ -29,8 +29,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from workers.adapters.avatar import fields
 from workers.adapters.avatar.base import Profile
 from workers.adapters.avatar.chosen import MAX_BATCH, NUMBERS, Chosen, WrongSettingError, choose
@@ -115,11 +113,7 @@ def read_models(folders: Iterable[Path], settings: Mapping[str, str]) -> Mapping
 def read_model(file: Path, settings: Mapping[str, str]) -> ModelConfig:
     """One model's file; `ValueError` as of `read_models`."""
     try:
-        content = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise ValueError(f"{file}: it is no YAML: {exc}") from exc
-    try:
-        return _model(content, settings, file.stem)
+        return _model(fields.load(file), settings, file.stem)
     except WrongSettingError as exc:
         raise ValueError(str(exc)) from exc
     except (ValueError, TypeError) as exc:
@@ -131,6 +125,7 @@ def _model(content: Any, settings: Mapping[str, str], stem: str) -> ModelConfig:
     model = fields.matched(content, "id", fields.NAME)
     if model != stem:
         raise ValueError(f"id: {model} lies in a file of another name, {stem}.yaml")
+    content = content | {"id": model}
     backends = fields.mapping(content.get("backends", {}), "backends")
     default = fields.matched(content, "backend", fields.NAME)
     if default not in backends:

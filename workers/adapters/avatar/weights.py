@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -11,12 +11,14 @@ from workers.adapters.avatar.models import WeightFile
 from workers.adapters.errors import AdapterError
 
 BLOCK_BYTES = 1 << 20
+TENSORS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+"""What files of tensors are called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is known of a file: `state` is `ok`, `missing`, `changed`, or `present` where nothing was
-    published to compare it with. `detail` says it to people; `bytes` is its size here.
+    """What is known of a file: `state` is `ok`, `missing`, `changed`, `refused`, or `present` where
+    nothing was published to compare it with. `detail` says it to people; `bytes` is its size here.
     """
 
     file: WeightFile
@@ -37,16 +39,19 @@ def find(folder: Path, file: WeightFile) -> Path:
 
 
 def lacking(folder: Path, files: Iterable[WeightFile]) -> str:
-    """Say which files a model still needs, and "" where it has them; optional ones are not told."""
+    """Say which files a model still needs, and "" where it has them; optional ones are not told.
+
+    Of sets that stand for each other, the one that is nearest to complete is told.
+    """
     sets: dict[str, dict[str, list[str]]] = {}
     for file in (file for file in files if file.required):
         gone = sets.setdefault(file.choice, {}).setdefault(file.layout, [])
         if not (folder / file.path).is_file():
             gone.append(file.path)
-    always = sets.get("", {}).pop("", [])
-    # Of every choice, one set without a gap is enough.
-    open_choices = [made.values() for made in sets.values() if made and all(made.values())]
-    told = always + [" or ".join(" and ".join(gone) for gone in choice) for choice in open_choices]
+    told = sets.get("", {}).pop("", [])
+    for choice in (list(made.values()) for made in sets.values() if made and all(made.values())):
+        other = " (or another set)" if len(choice) > 1 else ""
+        told.append(" and ".join(min(choice, key=lambda gone: len(gone))) + other)
     return f"Missing in {folder}: {'; '.join(told)}." if told else ""
 
 
@@ -69,6 +74,18 @@ def verify(folder: Path, file: WeightFile, *, progress: Callable[[int], None] = 
     if file.bytes is not None:
         return Verdict(file, "ok", "its size is as published; no SHA-256 is known", size)
     return Verdict(file, "present", "nothing was published to compare it with", size)
+
+
+def readable(folder: Path, verdict: Verdict) -> Verdict:
+    """Read a file of tensors as a worker would; `refused` where it would not. Needs torch."""
+    path = folder / verdict.file.path
+    if verdict.state not in ("ok", "present") or path.suffix not in TENSORS:
+        return verdict
+    try:
+        load_state(path)
+    except AdapterError as error:
+        return replace(verdict, state="refused", detail=str(error))
+    return verdict
 
 
 def load_state(path: Path) -> dict[str, Any]:
