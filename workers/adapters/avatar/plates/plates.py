@@ -62,14 +62,15 @@ class Plates:
     """One loaded avatar, shared between streams and threads.
 
     `count` pictures play in a loop of `period` frames; those of every frame of the film are found by
-    `index`. Pictures of a transparent avatar stand before `background` (see `before`).
+    `index`. Pictures of a transparent avatar stand before `background` (see `before`). `crop` says that
+    boxes are to be used as they are, `filmed` that the mouth may move in the pictures themselves.
     """
 
     def __init__(self, bundle: PlateBundle, background: Picture | None = None) -> None:
         self._bundle = bundle
         self.width, self.height, self.count = bundle.width, bundle.height, bundle.count
         self.period = 2 * self.count - 2 if bundle.pingpong and self.count > 1 else self.count
-        self.crop = bundle.crop
+        self.crop, self.filmed = bundle.crop, bundle.pingpong
         self._owner = object()
         self._wall: Planes | None = None
         if bundle.alpha:
@@ -109,6 +110,16 @@ class Plates:
     def picture(self, index: int) -> Picture:
         """The same as BGR, shape (height, width, 3)."""
         return to_bgr(self.i420(index))
+
+    def part(self, index: int, box: PIXELS) -> Picture:
+        """What lies in a box of it, as BGR; the box must lie inside the picture."""
+        whole = _even(box, self.width, self.height)
+        left, top, right, bottom = whole
+        y, u, v = planes(self.i420(index))
+        half = slice(top // 2, bottom // 2), slice(left // 2, right // 2)
+        cut = [y[top:bottom, left:right].reshape(-1), u[half].reshape(-1), v[half].reshape(-1)]
+        picture = to_bgr(np.concatenate(cut).reshape(-1, right - left))
+        return picture[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
 
     def box(self, index: int) -> PIXELS:
         """The face in this picture."""

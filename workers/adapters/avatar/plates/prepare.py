@@ -26,6 +26,7 @@ from workers.adapters.avatar.models import ModelConfig
 from workers.adapters.avatar.pictures import normalised, opaque, to_i420
 from workers.adapters.avatar.plates import faces, film
 from workers.adapters.avatar.plates.bundle import PlateBundle, pack
+from workers.adapters.avatar.plates.detectors import Detect, detector
 from workers.adapters.avatar.plates.plates import Plates
 from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.avatar.viseme import motion
@@ -37,8 +38,6 @@ from workers.adapters.avatar.viseme.prepare import Found, at_rest, bled, find, s
 from workers.adapters.errors import PreparationError
 
 MOST_PICTURES = IDLE_FRAMES // 2 + 1  # of a video: forwards and backwards they make ten seconds
-Detect = Callable[[Picture], tuple[float, float, float, float] | None]
-"""The box of the face in a BGR picture, in pixels: left, top, right, bottom."""
 
 
 class PlatesPreparer(Preparer):
@@ -128,8 +127,8 @@ class PlatesPreparer(Preparer):
 
 
 def make(config: ModelConfig, runtime: Runtime) -> PlatesPreparer:
-    """The preparer of a configured model. Its option `detector` says what finds faces."""
-    return PlatesPreparer()
+    """The preparer of a configured model; its option `detector` says what finds faces."""
+    return PlatesPreparer(detector(config, runtime))
 
 
 def resampled(footage: Footage) -> list[Picture]:
