@@ -10,7 +10,7 @@ from workers.adapters.avatar.base import FPS, SAMPLE_RATE
 from workers.adapters.avatar.models import ModelConfig
 from workers.adapters.avatar.remote.client import Announced, Message
 from workers.adapters.avatar.remote.faults import broken, fault
-from workers.adapters.avatar.remote.options import read
+from workers.adapters.avatar.remote.options import beginning, read
 from workers.adapters.avatar.remote.renderer import RemoteRenderer
 from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.errors import AdapterError
@@ -93,5 +93,5 @@ def _same_speed(fps: int, provider: str) -> None:
 def make(config: ModelConfig, runtime: Runtime) -> RemoteRenderer:
     """A renderer over FlashTalk's own server, over others that speak like it, or over OmniRT."""
     options = read(config.options, config.id)
-    dialect = Audio2Video(prompt=options.prompt, seed=options.seed, more=options.init)
+    dialect = Audio2Video(prompt=options.prompt, seed=options.seed, more=beginning(options, config.profile))
     return RemoteRenderer(config, runtime, options, dialect)

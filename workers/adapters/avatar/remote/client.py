@@ -28,13 +28,14 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds for each step. A chunk gets at least `chunk`, and 20 times as long as it plays."""
+    """Seconds for each step. A chunk gets at least `chunk`, and `times` as long as it plays."""
 
     connect: float = 10.0
     init: float = 300.0
     first_chunk: float = 180.0
     chunk: float = 30.0
     close: float = 3.0
+    times: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class Client:
         if len(pcm) != announced.chunk_samples:
             raise ValueError(f"{len(pcm)} samples where a chunk has {announced.chunk_samples}")
         deadlines = self._deadlines
-        patience = max(deadlines.chunk, 20 * announced.chunk_samples / SAMPLE_RATE)
+        patience = max(deadlines.chunk, deadlines.times * announced.chunk_samples / SAMPLE_RATE)
         self._until = time.monotonic() + (patience if self.chunks else max(patience, deadlines.first_chunk))
         self._got = 0
         try:

@@ -44,5 +44,5 @@ def share_of(place: int, frames: int, length: int, *, first: bool, last: bool) -
     if first and place < length:
         share = (place + 1) / (length + 1)
     if last and place >= frames - length:
-        share = min(share, (frames - place) / (length + 1))
+        share = min(share, max(0, frames - place) / (length + 1))
     return share

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from workers.adapters.avatar.base import FPS, SAMPLES_PER_FRAME, Profile
 from workers.adapters.avatar.remote.client import Deadlines
 
 
@@ -27,8 +28,16 @@ class RemoteOptions:
     """So long a live session waits for the lease; clips come again later."""
     prompt: str = ""
     seed: int = 9999
+    sends_size: bool = False
+    """Whether the server is told how large the portrait is."""
+    sends_chunk: bool = False
+    """Whether the server is told how much to draw at a time."""
+    wav2lip_postprocess_mode: str = ""
+    template_mode: str = ""
+    template_video: str = ""
+    """Sent along when a session begins, where they are set: what OmniRT knows by these names."""
     init: Mapping[str, Any] = field(default_factory=dict)
-    """Sent along when a session begins."""
+    """Whatever else is sent along."""
     crossfade_frames: int = 6
     """So many frames blend from the idle loop into speech and back."""
     preroll_chunks: int = 0
@@ -58,6 +67,17 @@ def read(options: Mapping[str, Any], where: str) -> RemoteOptions:
     return RemoteOptions(**given)
 
 
+def beginning(options: RemoteOptions, profile: Profile) -> dict[str, Any]:
+    """What a session is begun with, beside the portrait."""
+    named = {name: getattr(options, name) for name in _NAMED}
+    said: dict[str, Any] = {name: value for name, value in named.items() if value}
+    if options.sends_chunk:
+        frames = profile.chunk_frames
+        said |= {"fps": FPS, "slice_len": frames, "motion_frames_num": 1, "frame_num": frames + 1}
+        said["chunk_samples"] = frames * SAMPLES_PER_FRAME
+    return {**said, **options.init}
+
+
 def plain(value: Any) -> Any:
     """What JSON can hold, of what a configuration froze."""
     if isinstance(value, Mapping):
@@ -65,6 +85,7 @@ def plain(value: Any) -> Any:
     return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
+_NAMED = ("wav2lip_postprocess_mode", "template_mode", "template_video")
 _OTHER = {"init", "deadlines"}
 _NAMES = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 _LIMITS: dict[str, Callable[[Any], bool]] = {

@@ -10,7 +10,7 @@ from workers.adapters.avatar.models import ModelConfig
 from workers.adapters.avatar.remote.audio2video import lookahead, refusal, whole
 from workers.adapters.avatar.remote.client import Announced, Message
 from workers.adapters.avatar.remote.faults import fault
-from workers.adapters.avatar.remote.options import read
+from workers.adapters.avatar.remote.options import beginning, read
 from workers.adapters.avatar.remote.renderer import RemoteRenderer
 from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.errors import AdapterError
@@ -71,6 +71,10 @@ def make(config: ModelConfig, runtime: Runtime) -> RemoteRenderer:
         model=options.model or config.id,
         prompt=options.prompt,
         seed=options.seed,
-        config={**size, "chunk_samples": profile.chunk_frames * SAMPLES_PER_FRAME, **options.init},
+        config={
+            **size,
+            "chunk_samples": profile.chunk_frames * SAMPLES_PER_FRAME,
+            **beginning(options, profile),
+        },
     )
     return RemoteRenderer(config, runtime, options, dialect)

@@ -119,7 +119,9 @@ class RemoteRenderer(StatefulRenderer):
         self, avatar: Avatar, *, start_frame: int = 0, background: Background | None = None
     ) -> RemoteStream:
         """Nothing is asked of the server before `warm_stream` or the first window."""
-        opening = self._dialect.opening(avatar.reference.picture, avatar.reference.facts)
+        reference = avatar.reference
+        size = {"width": reference.width, "height": reference.height} if self._options.sends_size else {}
+        opening = self._dialect.opening(reference.picture, {**size, **reference.facts})
         stream: RemoteStream
 
         def hold() -> None:
@@ -228,7 +230,7 @@ class RemoteRenderer(StatefulRenderer):
             Pose(
                 window.start_frame + place,
                 begin + place,
-                idle.share_of(place, window.frames, fade, first=first, last=last),
+                idle.share_of(place, window.visible, fade, first=first, last=last),
             )
             for place in range(window.frames)
         ]
