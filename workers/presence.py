@@ -38,7 +38,8 @@ class Worker:
 
     A worker that renders also says on which `device` (`title` is what people call it), how much memory its
     networks may take there and how much of that is free, and for each model `fps` and `first_frame_ms`
-    (None until it drew) and `problem`, which is empty while the model works there.
+    (None until it drew), `problem`, which is empty while the model works there, and `down`: whether it was
+    tried and takes no sessions there for now.
     """
 
     name: str
@@ -120,7 +121,12 @@ def about(queues: Iterable[str]) -> dict[str, Any]:
         "memory_mb": host.memory_mb,
         "free_mb": host.free_mb,
         "models": {
-            model: {"fps": it.fps, "first_frame_ms": it.first_frame_ms, "problem": it.problem}
+            model: {
+                "fps": it.fps,
+                "first_frame_ms": it.first_frame_ms,
+                "problem": it.problem,
+                "down": it.down,
+            }
             for model, it in models.items()
         },
     }

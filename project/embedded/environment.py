@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from project.embedded import certificates
 from project.embedded.errors import StackError
 from project.embedded.home import Home
+from project.embedded.models import model_workers
 from project.embedded.ports import Ports
 from project.embedded.seaweed import S3Front
 
@@ -40,6 +41,7 @@ class Plan:
     sensevoice: str = ""
     render_workers: int = 1
     live_workers: int = 2
+    model_workers: list[tuple[str, list[str]]] = field(default_factory=list)
     web_processes: int = 2
     env: dict[str, str] = field(default_factory=dict)
 
@@ -53,6 +55,7 @@ def plan(home: Home, ports: Ports, given: Mapping[str, str]) -> Plan:
     # Two of each: while one is being started again, the other one goes on.
     made.live_workers = _number(given, "LIVE_WORKERS", 2)
     made.web_processes = max(1, _number(given, "WEB_PROCESSES", 2))
+    made.model_workers = model_workers(given)
     _plan_web(made)
     made.env = {**given, **_common(made)}
     _plan_redis(made)

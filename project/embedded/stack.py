@@ -19,6 +19,7 @@ NAMES = (
     "web",
     "live",
     "render",
+    "models",
     "general",
     "avatars",
     "scheduler",
@@ -49,6 +50,7 @@ def parts(plan: Plan, wanted: tuple[str, ...] = NAMES) -> list[Part]:
         *_web(plan),
         *_live(plan),
         *_render(plan),
+        *_models(plan),
         _general(plan),
         _avatars(plan),
         _scheduler(plan),
@@ -182,6 +184,30 @@ def _render(plan: Plan) -> list[Part]:
         _worker(plan, f"render{i}", ["-P", "solo", "-Q", RENDER_QUEUES], nice=15, env=ONE_THREAD)
         for i in range(1, plan.render_workers + 1)
     ]
+
+
+def _models(plan: Plan) -> list[Part]:
+    """Render workers of networks and of other servers' models: one for each device."""
+    return [
+        _model_worker(plan, f"models{number}", device, models)
+        for number, (device, models) in enumerate(plan.model_workers, 1)
+    ]
+
+
+def _model_worker(plan: Plan, name: str, device: str, models: list[str]) -> Part:
+    ready = plan.home.run / f"{name}.ready"
+    command = [sys.executable, "manage.py", "render_worker", "--models", ",".join(models)]
+    return Part(
+        name,
+        [*command, "--device", device, "--name", f"{name}@parley"],
+        env={"READY_FILE": str(ready)},
+        cwd=ROOT,
+        needs=("migrate", "valkey", "storage"),
+        probe=probes.file(ready),
+        start_seconds=600.0,  # large networks are read from a slow disk
+        stop_seconds=30.0,  # for the fragments under way
+        before=_removing([ready]),
+    )
 
 
 def _general(plan: Plan) -> Part:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from workers.adapters.avatar import weights
 from workers.adapters.avatar.base import Renderer, Warmable
 from workers.adapters.avatar.models import ModelConfig
 from workers.adapters.errors import AdapterError
@@ -154,15 +155,7 @@ def _is_there(name: str) -> bool:
 
 
 def _weights(config: ModelConfig, folder: Path) -> str:
-    """Every required file, and one complete set of those that stand for each other."""
-    gone: dict[str, list[str]] = {w.layout: [] for w in config.weights if w.required}
-    for weight in config.weights:
-        if weight.required and not (folder / weight.path).is_file():
-            gone[weight.layout].append(weight.path)
-    missing = gone.pop("", [])
-    if gone and all(gone.values()):
-        missing.append(" or ".join(" and ".join(paths) for paths in gone.values()))
-    return f"Weights are missing in {folder}: {', '.join(missing)}." if missing else ""
+    return weights.lacking(folder, config.weights)
 
 
 def _memory(config: ModelConfig, host: RenderHost) -> str:

@@ -10,6 +10,7 @@ from project.embedded import certificates, stack, valkey
 from project.embedded.environment import Plan, plan
 from project.embedded.errors import StackError
 from project.embedded.home import Home
+from project.embedded.parts import Part
 from project.embedded.ports import Ports
 
 
@@ -177,3 +178,46 @@ def test_without_such_a_model_nobody_is_sent_to_it(home: Home, ports: Ports) -> 
 def test_a_model_that_is_not_there_is_named_at_once(home: Home, ports: Ports) -> None:
     with pytest.raises(StackError, match="SENSEVOICE_FOLDER"):
         _plan(home, ports, SENSEVOICE_FOLDER="/nonexistent/model")
+
+
+def _model_workers(home: Home, ports: Ports, **given: str) -> list[tuple[str, str, str]]:
+    made = [part for part in stack.parts(_plan(home, ports, **given)) if part.name.startswith("models")]
+
+    def told(part: Part, option: str) -> str:
+        return part.command[part.command.index(option) + 1]
+
+    return [(part.name, told(part, "--device"), told(part, "--models")) for part in made]
+
+
+def test_models_that_are_named_get_a_worker_for_each_device(home: Home, ports: Ports) -> None:
+    assert _model_workers(home, ports) == []
+    assert _model_workers(home, ports, RENDER_MODELS="wav2lip, musetalk") == [
+        ("models1", "cpu", "wav2lip,musetalk")
+    ]
+    given = {"RENDER_MODELS": "wav2lip", "RENDER_DEVICE": "cuda:0,cuda:1"}
+    assert _model_workers(home, ports, **given) == [
+        ("models1", "cuda:0", "wav2lip"),
+        ("models2", "cuda:1", "wav2lip"),
+    ]
+
+
+def test_models_of_configured_servers_are_served_without_being_named(
+    home: Home, ports: Ports, tmp_path: Path
+) -> None:
+    where = tmp_path / "url"
+    where.write_text("ws://flash.example:8765\n")
+    assert _model_workers(home, ports, FLASHTALK_URL_FILE=str(where)) == [("models1", "cpu", "flashtalk")]
+    given = {"RENDER_MODELS": "wav2lip", "RENDER_DEVICE": "cuda:0,cuda:1"}
+    assert _model_workers(home, ports, FLASHTALK_URL="ws://flash.example:8765", **given) == [
+        ("models1", "cuda:0", "wav2lip,flashtalk"),
+        ("models2", "cuda:1", "wav2lip"),
+    ]
+
+
+def test_a_server_that_no_model_was_told_to_use_starts_nothing(home: Home, ports: Ports) -> None:
+    assert _model_workers(home, ports, SOMEBODYS_URL="http://other.example") == []
+
+
+def test_a_wrong_address_of_a_model_server_stops_the_stack_by_name(home: Home, ports: Ports) -> None:
+    with pytest.raises(StackError, match="FLASHTALK_URL"):
+        _plan(home, ports, FLASHTALK_URL="ftp://flash.example")

@@ -26,7 +26,7 @@ class Loads:
     def of(self, name: str, number: int = 1) -> Any:
         def load() -> Any:
             self.names.append(name)
-            return lambda batch: batch + number
+            return lambda *batch: batch[0] + number
 
         return load
 
@@ -84,10 +84,10 @@ def test_one_that_is_in_use_never_makes_room(loads: Loads) -> None:
     host = RenderHost(device, weights=Path("w"), memory_mb=100, room_seconds=20)
     inside, leave = threading.Event(), threading.Event()
 
-    def busy(batch: Any) -> Any:
+    def busy(*batch: Any) -> Any:
         inside.set()
         leave.wait(20)
-        return batch
+        return batch[0]
 
     used = host.network("used", lambda: busy, memory_mb=80)
     other = host.network("other", loads.of("other"), memory_mb=80)
@@ -108,10 +108,10 @@ def test_one_that_is_in_use_never_makes_room(loads: Loads) -> None:
 def test_whoever_finds_no_room_in_time_may_try_elsewhere(host: RenderHost, loads: Loads) -> None:
     inside, leave = threading.Event(), threading.Event()
 
-    def busy(batch: Any) -> Any:
+    def busy(*batch: Any) -> Any:
         inside.set()
         leave.wait(20)
-        return batch
+        return batch[0]
 
     used = host.network("used", lambda: busy, memory_mb=80)
     with ThreadPoolExecutor(1) as threads:
@@ -138,7 +138,7 @@ def test_a_load_that_does_not_fit_evicts_the_others_and_is_tried_once_more(loads
     def load() -> Any:
         if host.loaded:
             raise RuntimeError("CUDA out of memory.")
-        return lambda batch: batch
+        return lambda *batch: batch[0]
 
     host.network("new", load, memory_mb=10).run(ONE)
     assert host.loaded == ("new",)
@@ -151,7 +151,7 @@ def test_a_load_that_fails_is_told_and_tried_again_by_the_next(host: RenderHost,
     def load() -> Any:
         if faults:
             raise faults.pop()
-        return lambda batch: batch
+        return lambda *batch: batch[0]
 
     network = host.network("a", load, memory_mb=10)
     with pytest.raises(AdapterError, match="no file"):
@@ -165,10 +165,10 @@ def test_too_little_memory_while_running_evicts_those_not_in_use(loads: Loads) -
     host = RenderHost(device, weights=Path("w"), memory_mb=100)
     host.network("idle", loads.of("idle"), memory_mb=10).run(ONE)
 
-    def hungry(batch: Any) -> Any:
+    def hungry(*batch: Any) -> Any:
         if "idle" in host.loaded:
             raise RuntimeError("CUDA out of memory.")
-        return batch
+        return batch[0]
 
     np.testing.assert_array_equal(host.network("hungry", lambda: hungry, memory_mb=10).run(ONE), ONE)
     assert host.loaded == ("hungry",)
@@ -177,7 +177,7 @@ def test_too_little_memory_while_running_evicts_those_not_in_use(loads: Loads) -
 
 
 def test_a_lost_device_is_remembered(host: RenderHost) -> None:
-    def broken(_: Any) -> Any:
+    def broken(*_: Any) -> Any:
         raise RuntimeError("CUDA error: device-side assert triggered\nCompile with ...")
 
     with pytest.raises(AdapterError):
