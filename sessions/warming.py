@@ -104,7 +104,7 @@ def _begin(model: str) -> None:
     known = [Wanted(model, row.bundle_key, row.bundle_sha256) for row in newest(model)]
     for wanted in known:
         avatar(wanted)
-    if known:
+    if known and profiles.load_profile(model).stateless:
         row = newest(model)[0]
         _draw(known[0], DRY_FRAMES, size=(row.width or 0, row.height or 0))
 
@@ -114,7 +114,10 @@ def prime(wanted: Wanted) -> None:
     if not _avatars.unprimed(wanted):
         return
     try:
-        _draw(wanted, IDLE_FRAMES)
+        if profiles.load_profile(wanted.model).stateless:
+            _draw(wanted, IDLE_FRAMES)
+        else:
+            avatar(wanted)  # a stream that draws might hold a server that others wait for
     except BaseException:  # whatever it was is passed on; it is to be tried again
         _avatars.not_primed(wanted)
         raise

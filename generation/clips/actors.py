@@ -58,9 +58,14 @@ _own = _Thread()
 def renderer(model: str) -> Renderer:
     """Return this thread's renderer of a model."""
     if model not in _own.renderers:
-        config = profiles.config(model)
-        _own.renderers[model] = registry.renderer(config, Runtime(current.host(), config.endpoint))
+        _own.renderers[model] = new_renderer(model)
     return _own.renderers[model]
+
+
+def new_renderer(model: str) -> Renderer:
+    """Make a renderer for whoever uses it in one thread at a time, such as one kept stream."""
+    config = profiles.config(model)
+    return registry.renderer(config, Runtime(current.host(), config.endpoint))
 
 
 def avatar(of: Renderer, bundle_key: str, sha256: str) -> Any:

@@ -57,9 +57,11 @@ def render_fragment(
 
     A film that the renderer offers is passed through if it is a fragment already, unless the
     pictures are needed: for a canvas, captions, or the lower rendition. `check` is called before
-    each frame and stops the work by raising. Raises `AdapterError` from the renderer.
+    each frame and stops the work by raising. Of a window that was filled up, the fragment holds the
+    visible frames; the others are drawn all the same, since a stream has to get past them.
+    Raises `AdapterError` from the renderer.
     """
-    whole = canvas is None and overlay is None and crf < LOW_CRF
+    whole = canvas is None and overlay is None and crf < LOW_CRF and window.visible == window.frames
     film = renderer.encoded(stream, window) if whole and isinstance(renderer, Filming) else None
     passed = admit(film, frames=window.frames, width=width, height=height) if film is not None else None
     if passed is not None:
@@ -76,7 +78,8 @@ def render_fragment(
         limits = Limits(window.frames, width, height)
         pictures = _shown(decode(film, limits=limits, provider=renderer.profile.id), check)
     for frame, picture in enumerate(pictures, window.start_frame):
-        encoder.push(finish(picture, frame))
+        if frame < window.start_frame + window.visible:
+            encoder.push(finish(picture, frame))
     return encoder.finish()
 
 

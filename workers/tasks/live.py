@@ -3,9 +3,9 @@
 from typing import Any
 
 from celery import shared_task
-from celery.signals import celeryd_after_setup
+from celery.signals import celeryd_after_setup, worker_shutdown
 
-from sessions import rendering, warming
+from sessions import rendering, streams, warming
 from workers import dispatch, profiles
 
 
@@ -20,3 +20,9 @@ def warm(instance: Any, **_: Any) -> None:
     queues = set(instance.app.amqp.queues.consume_from)
     if queues & {profile.live_queue for profile in profiles.profiles()}:
         warming.begin(queues)
+
+
+@worker_shutdown.connect
+def leave(**_: Any) -> None:
+    """Give back what the sessions' streams hold, so that nobody waits for it."""
+    streams.kept.close_all()

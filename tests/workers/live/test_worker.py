@@ -18,7 +18,7 @@ from celery.contrib.testing.worker import start_worker
 from kombu import pools
 
 from project.celery import app
-from sessions import rendering, warming
+from sessions import answers, rendering, warming
 from storage.errors import StorageError
 from tests.support.live_worker import QUEUE, wish
 from tests.support.objects import MemoryStore
@@ -77,7 +77,7 @@ def test_a_fragment_holds_the_frames_that_were_asked_for(broker: "redis.Redis", 
     assert (reply.session, reply.incarnation, reply.epoch, reply.number) == ("ses_1", "one", 0, 7)
     assert (reply.worker, reply.error_code, reply.frames) == ("live1@x", "", 6)
     assert [read_card(picture)[0] for picture in decoded(reply.data)] == list(range(245, 251))
-    assert 0 < broker.ttl(STREAM) <= rendering.STREAM_SECONDS
+    assert 0 < broker.ttl(STREAM) <= answers.STREAM_SECONDS
 
 
 def test_fragments_of_both_renditions_join_the_idle_loop(broker: "redis.Redis", objects: MemoryStore) -> None:
@@ -124,7 +124,7 @@ def test_nothing_is_drawn_for_an_epoch_that_is_over(broker: "redis.Redis", objec
 def test_an_interruption_stops_the_drawing_between_two_frames(
     broker: "redis.Redis", objects: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendering, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(answers, "LOOK_SECONDS", 0.0)
     request, drawn = _request(frames=25), []
     draw = MockRenderer.compose_frame
 
@@ -210,7 +210,7 @@ def test_the_sound_is_not_kept_longer_than_it_is_needed(broker: "redis.Redis", o
 def test_a_stream_that_nobody_reads_stays_bounded(
     broker: "redis.Redis", objects: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendering, "STREAM_LENGTH", 3)
+    monkeypatch.setattr(answers, "STREAM_LENGTH", 3)
     for number in range(6):
         _ask(_request(number))
     assert [reply.number for reply in _replies(broker)] == [3, 4, 5]

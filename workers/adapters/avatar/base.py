@@ -44,8 +44,9 @@ class AudioWindow:
     `pcm[lookback]` is the first sample of `start_frame`; `len(pcm)` is
     `lookback + frames * 640 + lookahead`, padded with zeros outside the clip. Phones are timed
     relative to the first frame, so those in the lookback have negative times; none are given
-    where the synthesiser told none. `live` says that somebody is waiting, `first` and `last` that
-    an utterance of a session begins or ends with this window.
+    where the synthesiser told none. `live` says that somebody is waiting, `first` that a session shows the
+    idle loop before this window, `last` that it does behind it. A window that was filled up with
+    silence shows only its first `shown` frames; 0 means all.
     """
 
     pcm: Pcm
@@ -57,6 +58,12 @@ class AudioWindow:
     live: bool = False
     first: bool = False
     last: bool = False
+    shown: int = 0
+
+    @property
+    def visible(self) -> int:
+        """The frames that are shown."""
+        return self.shown or self.frames
 
 
 @dataclass(frozen=True, slots=True)
