@@ -43,7 +43,7 @@ def easy_improved(points: Single, width: int, height: int) -> Single:
 def opentalking_improved(points: Single, width: int, height: int) -> Single:
     lips = _around_lips(points, width, height, TIGHT_DILATION, TIGHT_FEATHER)
     jaw = _jaw(points, width, height) * np.float32(JAW_SHARE)
-    return np.maximum(lips, jaw) * _frame(points, width, height)
+    return np.asarray(np.maximum(lips, jaw) * _frame(points, width, height), np.float32)
 
 
 Mask = Callable[[Single, int, int], Single]
