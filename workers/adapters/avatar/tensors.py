@@ -48,7 +48,10 @@ def _is_script(path: Path) -> bool:
 
 def _saved(path: Path, *, mmap: bool) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        if mmap and path.suffix != ".safetensors":  # whose name would choose the reader
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
         # What it says is long, and tells how to run the file regardless.
         raise fault(

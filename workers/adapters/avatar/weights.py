@@ -50,8 +50,8 @@ def lacking(folder: Path, files: Iterable[WeightFile]) -> str:
             gone.append(file.path)
     told = sets.get("", {}).pop("", [])
     for choice in (list(made.values()) for made in sets.values() if made and all(made.values())):
-        other = " (or another set)" if len(choice) > 1 else ""
-        told.append(" and ".join(min(choice, key=lambda gone: len(gone))) + other)
+        nearest = min(choice, key=len)
+        told.append(" and ".join(nearest) + (" (or another set)" if len(choice) > 1 else ""))
     return f"Missing in {folder}: {'; '.join(told)}." if told else ""
 
 
