@@ -13,15 +13,16 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from generation.avatars import services
+from generation.avatars import selectors, services
 from generation.avatars.forms import AvatarAddForm, AvatarChangeForm
-from generation.avatars.models import Avatar
+from generation.avatars.models import Avatar, AvatarStatus
 from generation.avatars.presenter import link
 from generation.avatars.services import Consent
 from generation.clips.models import Clip
 from generation.providers.models import ClonedVoice, VoiceConsent
 from generation.uploads.models import Upload
 from project.errors import ParleyError
+from workers import profiles
 
 # Roles say what people may do here; groups would only look as if they did.
 admin.site.unregister(Group)
@@ -58,7 +59,7 @@ class AvatarAdmin(ModelAdmin):
         "named",
         "status_badge",
         "source_kind",
-        "model",
+        "ready_for",
         "size",
         "default_voice",
         "created_at",
@@ -69,7 +70,7 @@ class AvatarAdmin(ModelAdmin):
     search_fields = ["name", "slug", "description", "id"]
     search_help_text = "Name, short name, description or id"
     ordering = ["-created_at"]
-    actions = ["prepare_again", "archive", "restore"]
+    actions = ["prepare_again", "prepare_for_all", "archive", "restore"]
     actions_submit_line = ["save_and_prepare", "save_and_archive"]
     change_form_before_template = "admin/generation/avatar_preview.html"
     warn_unsaved_form = True
@@ -85,11 +86,11 @@ class AvatarAdmin(ModelAdmin):
     ]
     add_fieldsets = (
         ("Source", {"fields": ("image", "video", "drawn")}),
-        ("In the catalogue", {"fields": ("name", "description", "default_voice", "model")}),
+        ("In the catalogue", {"fields": ("name", "description", "default_voice", "model", "models")}),
         ("Consent and disclosure", {"fields": ("consent_by", "consent_text", "ai_disclosure")}),
     )
     fieldsets = (
-        ("In the catalogue", {"fields": ("name", "description", "default_voice")}),
+        ("In the catalogue", {"fields": ("name", "description", "default_voice", "models")}),
         ("Mouth", {"fields": ("mouth_box",)}),
         ("Consent and disclosure", {"fields": ("consent_by", "consent_text", "consent_at", "ai_disclosure")}),
         ("Facts", {"fields": ("slug", "model", "size", "version", "created_at", "updated_at")}),
@@ -117,10 +118,21 @@ class AvatarAdmin(ModelAdmin):
     def status_badge(self, avatar: Avatar) -> str:
         return "Archived" if avatar.archived_at else avatar.get_status_display()
 
+    @display(description="Models")
+    def ready_for(self, avatar: Avatar) -> str:
+        """Those it is ready for, then how the others are."""
+        made = selectors.preparations(avatar)
+        waiting = [f"{one.model} ({one.status})" for one in made if not one.ready]
+        return ", ".join([one.model for one in made if one.ready] + waiting) or "-"
+
     @display(description="Size")
     def size(self, avatar: Avatar) -> str:
         alpha = ", transparent" if avatar.has_alpha else ""
         return f"{avatar.width}x{avatar.height}{alpha}" if avatar.width else "-"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Avatar]:
+        rows: QuerySet[Avatar] = super().get_queryset(request)
+        return rows.prefetch_related("preparations")
 
     # --- actions ------------------------------------------------------------------------
 
@@ -130,6 +142,12 @@ class AvatarAdmin(ModelAdmin):
         for avatar in chosen:
             services.avatar_prepare(avatar)
         self.message_user(request, f"{len(chosen)} being prepared.", messages.SUCCESS)
+
+    @admin.action(description="Prepare for every model at work here", permissions=["change"])
+    def prepare_for_all(self, request: HttpRequest, queryset: QuerySet[Avatar]) -> None:
+        models = [model for model in profiles.model_ids() if profiles.is_installed(model) and model != "mock"]
+        added = sum(services.avatar_add_models(a, models) for a in queryset.filter(archived_at=None))
+        self.message_user(request, f"{added} preparations begun.", messages.SUCCESS)
 
     @admin.action(description="Archive", permissions=["change"])
     def archive(self, request: HttpRequest, queryset: QuerySet[Avatar]) -> None:
@@ -174,7 +192,7 @@ class AvatarAdmin(ModelAdmin):
             consent = None
             if {"consent_by", "consent_text"} & set(form.changed_data):
                 consent = Consent(told["consent_by"], told["consent_text"])
-            services.avatar_update(obj, changes, consent)
+            services.avatar_update(obj, changes, consent, form.models_wanted())
             for chosen in self.get_actions_submit_line(request, obj.pk):
                 if chosen.action_name in request.POST:
                     chosen.method(request, obj)
@@ -202,15 +220,18 @@ class AvatarAdmin(ModelAdmin):
 
 def _editor(avatar: Avatar) -> dict[str, Any]:
     """What the page draws: links, landmarks and the mouth that preparation found."""
+    made_for = selectors.preparations(avatar)
     return {
         "avatar": avatar,
         "portrait": link(avatar.preview_key)
         or (link(avatar.source_key) if avatar.source_kind == "image" else None),
         "idle": link(avatar.idle_key),
+        "others": made_for[1:],
         "warnings": avatar.findings.get("warnings", []),
         "data": {
             "id": avatar.pk,
-            "status": avatar.status,
+            "states": ",".join(f"{made.model} {made.status}" for made in made_for),
+            "waiting": any(made.status == AvatarStatus.PREPARING for made in made_for),
             "landmarks": avatar.findings.get("landmarks", []),
             "found": avatar.findings.get("mouth_box"),
         },

@@ -218,14 +218,40 @@ class ModelProfile(serializers.Serializer[Any]):
     fragment_ms = serializers.IntegerField()
 
 
+class ModelReasons(serializers.Serializer[Any]):
+    clips = serializers.CharField(allow_null=True)
+    sessions = serializers.CharField(allow_null=True)
+
+
+class ModelWorker(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    device = serializers.CharField()
+    memory_mb = serializers.IntegerField(help_text="What its networks may take there")
+    free_mb = serializers.IntegerField()
+    fps = serializers.FloatField(allow_null=True, help_text="Frames a second while it draws; null: none yet")
+    first_frame_ms = serializers.FloatField(allow_null=True)
+    problem = serializers.CharField(help_text="What went wrong there last; empty while all is well")
+
+
+class ModelMeasured(serializers.Serializer[Any]):
+    render_fps = serializers.FloatField(allow_null=True)
+    first_frame_ms = serializers.FloatField(allow_null=True)
+
+
 class ModelOut(serializers.Serializer[Any]):
     id = serializers.CharField()
+    name = serializers.CharField()
+    summary = serializers.CharField()
+    licence = serializers.CharField(help_text="Of its weights")
     backend = serializers.CharField()
-    available = serializers.BooleanField()
-    reason = serializers.CharField(allow_null=True)
+    available = serializers.BooleanField(help_text="For clips, now")
+    reason = serializers.CharField(allow_null=True, help_text="Why it is not available")
+    reasons = ModelReasons(help_text="Why it cannot be used for clips and for live sessions; null: it can")
     queue = serializers.CharField()
     queue_depth = serializers.IntegerField(allow_null=True)
     slots = Slots()
+    workers = ModelWorker(many=True, help_text="For staff; empty for others")
+    measured = ModelMeasured(help_text="Of one worker, as measured while it drew")
     profile = ModelProfile()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from generation.avatars import etags, services
 from generation.avatars.models import Avatar, AvatarStatus
 from generation.avatars.presenter import avatar_json
-from generation.avatars.schemas import AvatarChange, AvatarCreate, AvatarList, AvatarOut
+from generation.avatars.schemas import AvatarChange, AvatarCreate, AvatarList, AvatarOut, PrepareIn
 from generation.avatars.selectors import avatar_get, avatar_list
 from generation.avatars.services import Consent
 from project.accounts.permissions import caller, require_staff
@@ -42,6 +42,7 @@ class AvatarsView(APIView):
         parameters=[
             OpenApiParameter("status", str, enum=AvatarStatus.values),
             OpenApiParameter("search", str, description="Part of the name or the description"),
+            OpenApiParameter("model", str, description="Ready for this model"),
             OpenApiParameter("limit", int),
             OpenApiParameter("cursor", str),
         ],
@@ -53,7 +54,8 @@ class AvatarsView(APIView):
         if status and status not in AvatarStatus.values:
             raise InvalidInput(f"There is no status {status!r}.", code="invalid_status")
         search = request.query_params.get("search", "").replace("\x00", "")
-        rows = avatar_list(caller(request), status=status, query=search)
+        model = request.query_params.get("model", "").replace("\x00", "")
+        rows = avatar_list(caller(request), status=status, query=search, model=model)
         return NewestFirst.answer(request, rows, avatar_json)
 
     @extend_schema(
@@ -73,6 +75,8 @@ class AvatarsView(APIView):
         form.is_valid(raise_exception=True)
         told = dict(form.validated_data)
         consent = _consent(told)
+        if told.get("models") and not told.get("model"):
+            told["model"] = told["models"][0]
         avatar = services.avatar_create(
             None,
             told.pop("name"),
@@ -116,8 +120,9 @@ class AvatarView(APIView):
         form = AvatarChange(data=request.data, partial=True)
         form.is_valid(raise_exception=True)
         changes = dict(form.validated_data)
-        consent = _consent(changes)
-        return _answer(services.avatar_update(avatar, changes, consent))
+        consent, models = _consent(changes), changes.pop("models", None)
+        services.avatar_update(avatar, changes, consent, models)
+        return _answer(avatar_get(caller(request), avatar.pk))
 
     @extend_schema(
         operation_id="avatars_archive",
@@ -135,19 +140,22 @@ class AvatarView(APIView):
 
 class AvatarPrepareView(APIView):
     required_scopes = SCOPES
-    parser_classes = [JSONParser]
+    parser_classes = [StrictJSONParser]
 
     @extend_schema(
         operation_id="avatars_prepare",
         summary="Prepare an avatar again (staff)",
-        request=None,
+        request=PrepareIn,
         responses={202: AvatarOut},
         tags=["avatars"],
     )
     def post(self, request: Request, avatar_id: str) -> Response:
         require_staff(request)
-        avatar = services.avatar_prepare(avatar_get(caller(request), avatar_id))
-        return _answer(avatar, 202, **{"Retry-After": "2"})
+        avatar = avatar_get(caller(request), avatar_id)
+        form = PrepareIn(data=request.data or {})
+        form.is_valid(raise_exception=True)
+        services.avatar_prepare(avatar, form.validated_data.get("models"))
+        return _answer(avatar_get(caller(request), avatar.pk), 202, **{"Retry-After": "2"})
 
 
 def _answer(avatar: Avatar, status: int = 200, **headers: str) -> Response:
@@ -162,7 +170,9 @@ def _form(request: Request) -> dict[str, Any]:
     for name in map(str, AvatarCreate().fields):
         if name not in told or name in ("image", "video"):
             continue
-        value = told[name]
+        value = told.getlist(name) if name == "models" and hasattr(told, "getlist") else told[name]
+        if name == "models" and len(value) == 1:
+            value = _listed(value[0])
         if name in ("mouth_box", "metadata", "consent") and isinstance(value, str):
             value = _parsed(name, value)
         form[name] = value
@@ -175,6 +185,13 @@ def _parsed(name: str, text: str) -> Any:
         return json.loads(text) if text.strip() else None
     except (ValueError, RecursionError) as exc:
         raise InvalidInput(f"{name} is not JSON.", code="invalid", pointer=f"/{name}") from exc
+
+
+def _listed(text: Any) -> Any:
+    """The models of one form field: JSON, or ids by comma."""
+    if not isinstance(text, str) or text.lstrip().startswith("["):
+        return _parsed("models", text) if isinstance(text, str) else [text]
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _bytes(request: Request, name: str, limit: int) -> bytes | None:

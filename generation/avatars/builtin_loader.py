@@ -93,7 +93,8 @@ def _load(one: Builtin) -> str:
     if known.get("fingerprint") != one.fingerprint:
         _replace(avatar, one)
         return "prepared again"
-    return "updated" if _update_words(avatar, known, one) else "unchanged"
+    added = services.avatar_add_models(avatar, services.standing_models())
+    return "updated" if _update_words(avatar, known, one) or added else "unchanged"
 
 
 def _create(one: Builtin) -> Avatar:
@@ -124,7 +125,10 @@ def _replace(avatar: Avatar, one: Builtin) -> None:
         description=one.words["description"],
         default_voice=one.words["default_voice"],
     )
+    avatar.refresh_from_db()
+    avatar.preparations.filter(model=avatar.model).delete()
     services.avatar_prepare(avatar)
+    services.avatar_add_models(avatar, services.standing_models())
 
 
 def _update_words(avatar: Avatar, known: dict[str, Any], one: Builtin) -> bool:

@@ -1,12 +1,14 @@
-"""Entity tags of avatars: a digest of what is stored, and the time slot of the links in the answer.
+"""Entity tags of avatars: a digest of what is stored, how its preparations are, and the time slot of
+the links in the answer.
 
-Links expire, so a tag from an earlier slot no longer says "unchanged" to a reader; a writer who
-sends it with If-Match is still right as long as the digest is.
+Links expire and preparations go on, so an earlier tag no longer says "unchanged" to a reader; a writer
+who sends it with If-Match is still right as long as the digest is.
 """
 
 import hashlib
 import json
 import time
+from typing import Any
 
 from django.conf import settings
 from rest_framework.request import Request
@@ -18,7 +20,7 @@ _STORED = [f.attname for f in Avatar._meta.concrete_fields if not f.name.startsw
 
 
 def etag(avatar: Avatar) -> str:
-    return f'"{_digest(avatar)}-{_slot()}"'
+    return f'"{_digest(avatar)}-{_states(avatar)}-{_slot()}"'
 
 
 def unchanged(request: Request, avatar: Avatar) -> bool:
@@ -50,7 +52,18 @@ def require_match(request: Request, avatar: Avatar) -> None:
 
 def _digest(avatar: Avatar) -> str:
     values = {name: getattr(avatar, name) for name in _STORED}
-    return hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()[:24]
+    values["models"] = sorted(row.model for row in avatar.preparations.all())
+    return _hash(values)[:24]
+
+
+def _states(avatar: Avatar) -> str:
+    """What changes by itself: how far the preparations for further models are."""
+    rows = [[r.model, r.status, r.progress, r.version, r.failure_code] for r in avatar.preparations.all()]
+    return _hash(sorted(rows))[:8]
+
+
+def _hash(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()
 
 
 def _slot() -> int:

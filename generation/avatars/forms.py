@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
@@ -84,6 +85,27 @@ def voice_choices() -> list[tuple[str, Any]]:
     return [("", "None"), *sorted(groups.items())]
 
 
+def model_choices(avatar: Avatar | None = None) -> list[tuple[str, str]]:
+    """The models that this installation has, and those that the avatar is prepared for already."""
+    known = profiles.configs()
+    asked = [row.model for row in avatar.preparations.all()] if avatar else []
+    names = dict.fromkeys([*filter(profiles.is_installed, known), *asked])
+    return [(name, known[name].name or name if name in known else name) for name in sorted(names)]
+
+
+class ModelsField(forms.MultipleChoiceField):
+    """The models beside the avatar's own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            required=False,
+            label="Further models",
+            widget=UnfoldAdminCheckboxSelectMultipleWidget,
+            help_text="It is prepared for each of them too. Clips and sessions choose one.",
+            **options,
+        )
+
+
 def disclosure() -> forms.BooleanField:
     return forms.BooleanField(
         required=False,
@@ -101,12 +123,26 @@ class AvatarChangeForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="In percent of the picture. Drag the frame, or type. Empty: found by itself.",
     )
     default_voice = forms.ChoiceField(choices=voice_choices, required=False, widget=UnfoldAdminSelectWidget)
+    models = ModelsField()
     ai_disclosure = disclosure()
 
     class Meta:
         model = Avatar
         fields = [*TOLD, "mouth_box"]
         widgets = WIDGETS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        avatar = self.instance
+        asked = [row.model for row in avatar.preparations.all()]
+        offered = [one for one in model_choices(avatar) if one[0] != avatar.model]
+        self.fields["models"] = ModelsField(choices=offered, initial=asked)
+
+    def models_wanted(self) -> list[str] | None:
+        """All models, its own first; None where nobody changed them."""
+        if "models" not in self.changed_data:
+            return None
+        return [self.instance.model, *self.cleaned_data["models"]]
 
 
 class AvatarAddForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -131,10 +167,11 @@ class AvatarAddForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="You mark the mouth by hand on the next page.",
     )
     model = forms.ChoiceField(
-        choices=[(name, name) for name in profiles.model_ids()],
+        choices=model_choices,
         initial="viseme",
         widget=UnfoldAdminSelectWidget,
     )
+    models = ModelsField(choices=model_choices, initial=services.standing_models)
     default_voice = forms.ChoiceField(choices=voice_choices, required=False, widget=UnfoldAdminSelectWidget)
     ai_disclosure = disclosure()
     name = forms.CharField(max_length=120, widget=UnfoldAdminTextInputWidget)
@@ -176,6 +213,7 @@ class AvatarAddForm(forms.ModelForm):  # type: ignore[type-arg]
             name=services.checked_name(told["name"]),
             description=told["description"],
             model=told["model"],
+            models=told["models"],
             default_voice=told["default_voice"],
             ai_disclosure=told["ai_disclosure"],
             consent=consent,

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 
 from generation.avatars.models import Avatar, AvatarStatus
+from generation.avatars.selectors import Prepared, models_of, preparations
 from storage import s3
 
 
@@ -20,7 +21,8 @@ def avatar_json(avatar: Avatar) -> dict[str, Any]:
         "status": avatar.status,
         "progress": avatar.progress,
         "failure": failure,
-        "models": [avatar.model],
+        "models": models_of(avatar),
+        "preparations": [_preparation(made) for made in preparations(avatar)],
         "default_voice": avatar.default_voice or None,
         "preview_url": link(avatar.preview_key),
         "idle_url": link(avatar.idle_key),
@@ -40,6 +42,18 @@ def avatar_json(avatar: Avatar) -> dict[str, Any]:
         "version": avatar.version,
         "created_at": _moment(avatar.created_at),
         "updated_at": _moment(avatar.updated_at),
+    }
+
+
+def _preparation(made: Prepared) -> dict[str, Any]:
+    failed = made.status == AvatarStatus.FAILED
+    return {
+        "model": made.model,
+        "status": made.status,
+        "progress": made.progress,
+        "failure": {"code": made.failure_code, "message": made.failure_message} if failed else None,
+        "width": made.width,
+        "height": made.height,
     }
 
 

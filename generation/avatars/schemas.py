@@ -25,6 +25,18 @@ class ConsentIn(serializers.Serializer[Any]):
     at = serializers.DateTimeField(required=False, allow_null=True)
 
 
+class ModelsField(serializers.ListField):
+    """Ids of models, each once."""
+
+    child = serializers.CharField(max_length=40)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=50, **options)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        return list(dict.fromkeys(super().to_internal_value(data)))
+
+
 class AvatarChange(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=120, required=False)
     description = serializers.CharField(max_length=2000, allow_blank=True, required=False)
@@ -33,11 +45,16 @@ class AvatarChange(serializers.Serializer[Any]):
     ai_disclosure = serializers.BooleanField(required=False)
     consent = ConsentIn(required=False, allow_null=True)
     metadata = serializers.DictField(required=False)
+    models = ModelsField(
+        required=False, help_text="All models to prepare it for; the one it was made with stays among them"
+    )
 
 
 class AvatarCreate(AvatarChange):
     name = serializers.CharField(max_length=120)
-    model = serializers.CharField(max_length=40, required=False)
+    model = serializers.CharField(
+        max_length=40, required=False, help_text="Its first model: `viseme`, or the first of `models`"
+    )
     slug = serializers.SlugField(max_length=60, required=False)
     image = serializers.FileField(required=False)
     video = serializers.FileField(required=False)
@@ -48,6 +65,19 @@ class Failure(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
+class PrepareIn(serializers.Serializer[Any]):
+    models = ModelsField(required=False, help_text="Only for these of its models; left out: for all")
+
+
+class PreparationOut(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    status = serializers.ChoiceField(choices=AvatarStatus.choices)
+    progress = serializers.IntegerField(min_value=0, max_value=100)
+    failure = Failure(allow_null=True)
+    width = serializers.IntegerField(allow_null=True)
+    height = serializers.IntegerField(allow_null=True)
+
+
 class AvatarOut(serializers.Serializer[Any]):
     id = serializers.CharField()
     slug = serializers.CharField()
@@ -56,7 +86,8 @@ class AvatarOut(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=AvatarStatus.choices)
     progress = serializers.IntegerField(min_value=0, max_value=100)
     failure = Failure(allow_null=True)
-    models = serializers.ListField(child=serializers.CharField())
+    models = serializers.ListField(child=serializers.CharField(), help_text="Those it is ready for")
+    preparations = PreparationOut(many=True, help_text="For its first model, then for the others")
     default_voice = serializers.CharField(allow_null=True)
     preview_url = serializers.URLField(allow_null=True)
     idle_url = serializers.URLField(allow_null=True)

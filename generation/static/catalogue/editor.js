@@ -125,14 +125,17 @@ function key(event) {
   else write(moved(box, dx, dy));
 }
 
+const states = (avatar) => avatar.preparations.map((made) => `${made.model} ${made.status}`).join();
+
 async function watch() {
   const response = await fetch(`/api/v1/avatars/${data.id}`, { credentials: "same-origin" }).catch(() => null);
   const avatar = response?.ok ? await response.json() : null;
-  if (avatar && avatar.status !== "preparing") {
+  // Also when one of its models changes state: each has a line of its own.
+  if (avatar && states(avatar) !== data.states) {
     location.reload();
     return;
   }
-  if (avatar) document.getElementById("avatar-progress").textContent = avatar.progress;
+  if (avatar?.status === "preparing") document.getElementById("avatar-progress").textContent = avatar.progress;
   setTimeout(watch, 1500);
 }
 
@@ -149,4 +152,4 @@ if (canvas) {
   document.querySelector("[data-mouth-found]")?.addEventListener("click", () => write(data.found ?? null));
   document.querySelector("[data-mouth-clear]")?.addEventListener("click", () => write(null));
 }
-if (data.status === "preparing") setTimeout(watch, 1500);
+if (data.waiting) setTimeout(watch, 1500);
