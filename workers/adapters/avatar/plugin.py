@@ -30,7 +30,12 @@ def make(config: ModelConfig, runtime: Runtime) -> Renderer:
     maker = getattr(module, attribute, None)
     if not callable(maker):
         raise _fault(config, f"{name} has no {attribute} that can be called")
-    made: Renderer = maker(config, runtime)
+    try:
+        made: Renderer = maker(config, runtime)
+    except AdapterError:
+        raise
+    except Exception as exc:  # as above
+        raise _fault(config, f"{entry} fails: {exc!r}") from exc
     needed = NEEDED if config.profile.stateless else NEEDED + STATEFUL
     if absent := [one for one in needed if not callable(getattr(made, one, None))]:
         raise _fault(config, f"what {entry} makes has no {', '.join(absent)}")
@@ -44,9 +49,9 @@ def _module(config: ModelConfig, folder: Path, name: str) -> ModuleType:
         sys.path.append(str(folder))  # at the end: it replaces nothing of ours
     try:
         module = importlib.import_module(name)
-    except ImportError as exc:
-        raise _fault(config, f"{name} cannot be imported from {folder}: {exc}") from exc
-    if not Path(module.__file__ or "/").resolve().is_relative_to(folder):
+    except Exception as exc:  # it is code of somebody else: anything may happen
+        raise _fault(config, f"{name} cannot be imported from {folder}: {exc!r}") from exc
+    if not Path(getattr(module, "__file__", None) or "/").resolve().is_relative_to(folder):
         raise _fault(config, f"{name} is a module of another place; rename it")
     return module
 
