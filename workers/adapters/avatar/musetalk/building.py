@@ -33,7 +33,9 @@ def built(make: Callable[[], Part], state: Mapping[str, Tensor], what: str) -> P
 
 
 def placed(part: Part, host: Host) -> Part:
-    return part.to(device=host.device, dtype=torch.float16 if host.half else torch.float32)
+    dtype = torch.float16 if host.half else torch.float32
+    # diffusers' own `to` warns of layers that must stay in 32 bits, and has none.
+    return nn.Module.to(part, device=host.device, dtype=dtype)
 
 
 def unknown(what: str, why: str) -> AdapterError:

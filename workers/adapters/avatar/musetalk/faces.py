@@ -19,7 +19,6 @@ SIDE = 256
 """Of the faces that the networks see and paint."""
 SQUARE = 512
 """Of the pictures that are parsed."""
-SMOOTHING = np.array([1, 2, 3, 2, 1], np.float64) / 9
 EDGE = 12.0
 """Pixels of a painted face over which its mask vanishes towards the sides and below."""
 LEAST = 8.0
@@ -40,21 +39,13 @@ Mask = NDArray[np.uint8]
 
 
 def boxes(points: Sequence[Points], fallback: Floats, size: tuple[int, int], options: Options) -> Floats:
-    """The face's box in each picture of a loop: left, top, right, bottom; shape (n, 4).
+    """The face's box in each picture: left, top, right, bottom; shape (n, 4).
 
     `fallback` are the boxes of pictures whose landmarks do not make a face; `size` is (width, height).
     """
     found = np.stack([_box(one, other, options) for one, other in zip(points, fallback, strict=True)])
-    smooth = (
-        sum(
-            weight * np.roll(found, shift, axis=0)
-            for shift, weight in zip(range(-2, 3), SMOOTHING, strict=True)
-        )
-        if len(found) >= len(SMOOTHING)
-        else found
-    )
     width, height = size
-    return np.clip(smooth, 0.0, np.array([width, height, width, height], np.float64))
+    return np.clip(found, 0.0, np.array([width, height, width, height], np.float64))
 
 
 def _box(points: Points, fallback: Floats, options: Options) -> Floats:
@@ -99,7 +90,7 @@ def of_parts(parts: Mask, options: Options) -> Mask:
         wanted |= parts == NECK_PART
     if options.parsing_mode == JAW:
         wanted = (_jaw(parts == SKIN) & (parts != NOSE_PART)) | lips
-    return wanted.astype(np.uint8) * np.uint8(255)
+    return np.where(wanted, 255, 0).astype(np.uint8)
 
 
 def _jaw(skin: NDArray[np.bool_]) -> NDArray[np.bool_]:

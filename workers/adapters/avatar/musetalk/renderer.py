@@ -62,11 +62,11 @@ class MuseTalkRenderer(Renderer):
         self._options = options.read(config.options, self._files.version)
         self._max_batch = config.max_batch
         self._config, self._host = config, host
-        self._ears = self._network("ears:load", EARS_MB, self._context)
-        self._sketcher = self._network("generator:load_sketcher", SKETCHER_MB)
+        self._ears = self._network("ears", "ears:load", EARS_MB, self._context)
+        self._sketcher = self._network("sketcher", "generator:load_sketcher", SKETCHER_MB)
         rest = config.memory_mb - EARS_MB - SKETCHER_MB - PARSER_MB
-        self._painter = self._network("generator:load_painter", max(LEAST_MB, rest))
-        self._parser = self._network("parsing:load", PARSER_MB) if self._parses() else None
+        self._painter = self._network("painter", "generator:load_painter", max(LEAST_MB, rest))
+        self._parser = self._network("parser", "parsing:load", PARSER_MB) if self._parses() else None
 
     def load(self, bundle: bytes) -> Sitter:
         return Sitter(Plates.of(bundle), self._options, self._sketcher, self._parser)
@@ -109,7 +109,7 @@ class MuseTalkRenderer(Renderer):
             raise layout.missing("the face parser", layout.PARSERS)
         return self._files.parser is not None and self._options.masks != options.LANDMARKS
 
-    def _network(self, loader: str, memory_mb: int, *more: Any) -> Network:
+    def _network(self, name: str, loader: str, memory_mb: int, *more: Any) -> Network:
         """A network of the process; its module, and torch with it, is imported when it is first run."""
         files, host = self._files, self._host
 
@@ -117,8 +117,8 @@ class MuseTalkRenderer(Renderer):
             made: Forward = resolve_name(f"{HERE}.{loader}")(files, host, *more)
             return made
 
-        name = f"{self._config.id}.{loader.rpartition('load_')[2].partition(':')[0]}"
-        return host.network(name, load, memory_mb=memory_mb, max_batch=self._max_batch)
+        named = f"{self._config.id}.{name}"
+        return host.network(named, load, memory_mb=memory_mb, max_batch=self._max_batch)
 
 
 def shares(window: AudioWindow) -> list[float]:
