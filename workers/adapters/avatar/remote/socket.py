@@ -105,6 +105,7 @@ def _shaken(line: socket.socket, url: str, headers: Mapping[str, str], seconds: 
         ping_timeout=PONG_SECONDS,
         max_size=MAX_MESSAGE_BYTES,
         logger=_SILENT,
+        legacy=True,  # a connection that outlives this call
     )
 
 
