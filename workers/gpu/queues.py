@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from celery import Celery
+from kombu import Queue
+
 ORDER = "workers.gpu.queues:LiveFirst"
+
+
+def live_first(app: Celery, own: str) -> None:
+    """Have this process take what is live first, also from a queue of its `own`."""
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "queue_order_strategy": ORDER}
+    app.amqp.queues.add(Queue(own))
 
 
 def rank(queue: str) -> int:

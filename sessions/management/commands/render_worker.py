@@ -14,7 +14,6 @@ import redis
 from celery import current_app
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from kombu import Queue
 
 from generation.clips import actors
 from workers import presence, profiles
@@ -23,8 +22,7 @@ from workers.adapters.errors import AdapterError
 from workers.gpu import current, serving
 from workers.gpu.devices import CPU, open_device, use_cores
 from workers.gpu.host import RenderHost
-from workers.gpu.pool import POOL
-from workers.gpu.queues import ORDER, ordered
+from workers.gpu.queues import live_first, ordered
 from workers.gpu.serving import Offer
 from workers.live.broker import broker
 
@@ -157,12 +155,10 @@ def _name(asked: str, device: str) -> str:
 
 
 def _worker(name: str, queues: Sequence[str], threads: int) -> Any:
-    app = current_app
-    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "queue_order_strategy": ORDER}
-    app.amqp.queues.add(Queue(queues[0]))
-    return app.Worker(
+    live_first(current_app, own=queues[0])
+    return current_app.Worker(
         hostname=name,
-        pool_cls=POOL,
+        pool_cls="threads",
         concurrency=threads,
         queues=list(queues),
         loglevel=settings.LOG_LEVEL,
