@@ -38,14 +38,16 @@ def grids(width: int, height: int) -> list[tuple[int, int]]:
 
 def boxes(row: Single, width: int, height: int) -> Single:
     """Faces in one picture, shape (n, 5): left, top, right, bottom, likelihood; the most likely first."""
+    sizes = grids(width, height)
+    wanted = 5 * sum(rows * columns for rows, columns in sizes)
+    if len(row) != wanted:
+        raise ValueError(f"{len(row)} numbers for a picture of {width} x {height}, not {wanted}")
     found, begin = [], 0
-    for level, (rows, columns) in enumerate(grids(width, height)):
+    for level, (rows, columns) in enumerate(sizes):
         size = rows * columns
         head = row[begin : begin + 5 * size].reshape(5, rows, columns)
         begin += 5 * size
         found.append(_decoded(head, FIRST_STRIDE << level))
-    if begin != len(row):
-        raise ValueError(f"{len(row)} numbers for a picture of {width} x {height}, not {begin}")
     kept = suppressed(np.concatenate(found))
     return kept[kept[:, 4] > SURE]
 
