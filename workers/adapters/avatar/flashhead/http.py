@@ -168,7 +168,10 @@ class FlashHeadHttp(StatefulRenderer):
     def compose_frame(self, stream: HttpStream, pose: Pose) -> I420:
         if stream.pictures is None:
             raise RuntimeError("a pose of no window")
-        return stream.fader(next(stream.pictures), pose)
+        picture = stream.fader(next(stream.pictures), pose)
+        if stream.film is not None and pose.place == stream.film.window.frames - 1:
+            next(stream.pictures, None)  # a film that goes on for long is another one
+        return picture
 
     def reset(self, stream: HttpStream) -> None:
         """The next film begins at the portrait."""

@@ -36,7 +36,7 @@ class NativeOptions:
     variant: str = "lite"
     repository: str = ""
     """The folder that holds the package `flash_head`; empty: it is installed."""
-    checkpoints: str = "flashhead"
+    checkpoints: str = "SoulX-FlashHead-1_3B"
     """Below the folder of weights."""
     wav2vec: str = "wav2vec2-base-960h"
     face_crop: bool = False
@@ -138,8 +138,11 @@ class FlashHead(StatefulRenderer):
     def open_stream(
         self, avatar: Person, *, start_frame: int = 0, background: Background | None = None
     ) -> NativeStream:
-        speaker = Speaker(self._network, avatar, self.profile.chunk_frames)
-        return NativeStream(speaker, Fader(avatar, self._options.crossfade_frames))
+        return NativeStream(self.speaker(avatar), Fader(avatar, self._options.crossfade_frames))
+
+    def speaker(self, person: Person) -> Speaker:
+        """What draws one person, without the ways into and out of the idle loop."""
+        return Speaker(self._network, person, self.profile.chunk_frames)
 
     def extract_features(self, stream: NativeStream, window: AudioWindow) -> Sequence[Pose]:
         """Nothing is drawn before the first frame is composed."""

@@ -48,13 +48,11 @@ class Places:
         """Where the film of this name is; None where it is nowhere that we may look."""
         if reference.startswith(("http://", "https://")):
             return Address(reference) if self._may_fetch(reference) else None
-        if not reference or "\0" in reference or "\\" in reference:
+        if not reference or any(sign in reference for sign in "\0\\:"):
             return None
         path = PurePosixPath(reference)
-        for remote, local in (
-            (self.output_remote, self.output_local),
-            (self.shared_remote, self.shared_local),
-        ):
+        shared = self.shared_remote or self.shared_local, self.shared_local
+        for remote, local in ((self.output_remote, self.output_local), shared):
             if remote and local and path.is_relative_to(remote):
                 return _inside(Path(local), path.relative_to(remote))
         return self._loose(path)

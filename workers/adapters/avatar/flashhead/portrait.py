@@ -60,7 +60,7 @@ class Fader:
 
     def begin(self, window: AudioWindow, before: I420 | None = None) -> list[Pose]:
         """`before` is the picture that the window has to grow out of, where it does not continue it."""
-        self.frames, self.before = window.frames, before
+        self.frames, self.before = window.visible, before
         self.first, self.last = window.live and window.first, window.live and window.last
         return [Pose(window.start_frame + place, place) for place in range(window.frames)]
 

@@ -1,0 +1,1 @@
+"""A stand-in for the package of SoulX-FlashHead: its functions, shapes and habits, without its networks."""
