@@ -11,11 +11,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 from django.db import DatabaseError, connection
 from numpy.typing import NDArray
 from PIL import Image
@@ -29,10 +27,10 @@ from storage import keys, s3
 from storage.errors import StorageError
 from workers import profiles
 from workers.adapters import registry
-from workers.adapters.avatar.alone import Alone
 from workers.adapters.avatar.base import Box, Footage, PreparedAvatar, Source, Still
 from workers.adapters.avatar.runtime import Runtime
 from workers.adapters.errors import AdapterError, PreparationError
+from workers.gpu import current
 from workers.rendering.live import encode_idle_loops
 
 RENEW_EVERY_FRAMES = 25
@@ -124,8 +122,7 @@ def _run_preparer(claim: Claim, source: Source) -> PreparedAvatar:
     """Prepare; an imported drawing without a face falls back to the mouth its package names."""
     avatar = claim.avatar
     config = profiles.config(claim.row.model)
-    host = Alone(Path(settings.MODEL_WEIGHTS_DIR))
-    preparer = registry.preparer(config, Runtime(host, config.endpoint))
+    preparer = registry.preparer(config, Runtime(current.host(), config.endpoint))
 
     def progress(percent: int) -> None:
         claim.renew(progress=min(PREPARER_SHARE, percent * PREPARER_SHARE // 100))
