@@ -1,7 +1,7 @@
 """Everything the app `generation` stores, in one place for Django."""
 
 from generation.avatars.models import Avatar, AvatarPreparation
-from generation.clips.models import Clip, ClipFragment, ClipUtterance
+from generation.clips.models import Clip, ClipFragment, ClipStream, ClipUtterance
 from generation.providers.models import ClonedVoice, VoiceConsent, VoiceListing
 from generation.uploads.models import Upload
 
@@ -10,6 +10,7 @@ __all__ = [
     "AvatarPreparation",
     "Clip",
     "ClipFragment",
+    "ClipStream",
     "ClipUtterance",
     "ClonedVoice",
     "Upload",

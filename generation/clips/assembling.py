@@ -127,4 +127,8 @@ def _render_again(clip: Clip, lease: Lease, index: int) -> None:
         )
         # Looked up before it is rendered, the damaged object would be found again.
         store().delete([keys.fragment(clip.pk, index)])
-        dispatch.render_fragment(clip.pk, index, load_profile(clip.model).queue)
+        profile = load_profile(clip.model)
+        if profile.stateless:
+            dispatch.render_fragment(clip.pk, index, profile.queue)
+        else:
+            dispatch.render_stream(clip.pk, profile.queue)

@@ -19,7 +19,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from django.db.models import F, Model, Q, QuerySet
 from django.utils import timezone
 
-from generation.clips.models import Clip, ClipFragment
+from generation.clips.models import Clip, ClipFragment, ClipStream
 
 LEASE = timedelta(seconds=12)
 HEARTBEAT_SECONDS = 3.0
@@ -92,11 +92,16 @@ def free() -> Q:
 
 
 def take(
-    model: type[Clip] | type[ClipFragment], pk: str | int, clip_id: str, condition: Q, **changes: Any
+    model: type[Clip] | type[ClipFragment] | type[ClipStream],
+    pk: str | int,
+    clip_id: str,
+    condition: Q,
+    **changes: Any,
 ) -> Lease | None:
     """Take the lease on one row that also meets `condition`; None when it is not to be had."""
     token = secrets.token_hex(16)
-    rows = model._default_manager.filter(free() & condition, pk=pk)
+    rows: QuerySet[Any] = model._default_manager.all()
+    rows = rows.filter(free() & condition, pk=pk)
     taken = rows.update(
         lease_token=token, lease_until=timezone.now() + LEASE, attempts=F("attempts") + 1, **changes
     )

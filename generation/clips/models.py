@@ -76,6 +76,8 @@ class Clip(models.Model):
     timings = models.JSONField(default=dict)
     # [[start_ms, end_ms, text]...] heard in given sound; a script's captions come from its utterances
     cues = models.JSONField(default=list)
+    # [{"code": "render_seam", "at_ms": ...}...]: what whoever watches the result might notice
+    warnings = models.JSONField(default=list)
     # -- the result
     audio_key = models.CharField(max_length=200, blank=True)
     video_key = models.CharField(max_length=200, blank=True)
@@ -167,3 +169,21 @@ class ClipFragment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.clip_id}/{self.index}"
+
+
+class ClipStream(models.Model):
+    """Who draws a clip of a stateful model: its fragments go through one stream, in their order.
+
+    The lease on this row is the right to do so; the fragments have none of their own then.
+    """
+
+    clip = models.OneToOneField(Clip, on_delete=models.CASCADE, primary_key=True, related_name="stream")
+    lease_token = models.CharField(max_length=32, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    enqueued_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    retries = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"Stream of {self.clip_id}"

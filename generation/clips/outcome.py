@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from generation.clips import announcements, states
 from generation.clips.leases import Lease
-from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, FragmentStatus
+from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, ClipStream, FragmentStatus
 from storage.errors import StorageError
 from workers import dispatch
 from workers.adapters.errors import AdapterError
@@ -114,6 +114,7 @@ def cancel_if_idle(clip_id: str) -> bool:
     with transaction.atomic():
         asked = Clip.objects.filter(pk=clip_id, cancel_requested_at__isnull=False)
         held = asked.filter(lease_until__gt=now).exists() or _held_fragments(clip_id).exists()
+        held = held or ClipStream.objects.filter(clip_id=clip_id, lease_until__gt=now).exists()
         if held or not asked.exists():
             return False
         moved = states.move(clip_id, ClipStatus.CANCELED, stage="", expires_at=expires_at)

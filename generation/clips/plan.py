@@ -5,13 +5,17 @@ first one, so that there is soon something to see, then equal ones, and what rem
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workers.adapters.avatar.base import SAMPLE_RATE, Profile
+from workers.adapters.avatar.base import SAMPLES_PER_FRAME as HEARD_PER_FRAME
 
 TIMELINE_RATE = 48_000
 SAMPLES_PER_FRAME = TIMELINE_RATE // 25  # 1920
 MODEL_STEP = TIMELINE_RATE // SAMPLE_RATE  # a model hears every third sample
+STREAM_AHEAD_FRAMES = 33
+"""So much more a stateful model hears ahead: a server may draw other portions than its profile says, and
+is kept busy with the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,14 @@ class Span:
     @property
     def end(self) -> int:
         return self.start + self.frames
+
+
+def hearing(profile: Profile) -> Profile:
+    """The profile of a model as its clips are planned and heard."""
+    if profile.stateless:
+        return profile
+    ahead = profile.lookahead_samples + STREAM_AHEAD_FRAMES * HEARD_PER_FRAME
+    return replace(profile, lookahead_samples=ahead)
 
 
 def spans(profile: Profile, planned: int, samples: int, *, complete: bool) -> Iterator[Span]:

@@ -38,6 +38,7 @@ def clip(row: Clip) -> dict[str, Any]:
         "finished_at": _moment(row.finished_at),
         "cancel_requested_at": _moment(row.cancel_requested_at),
         "failure": failure(row),
+        "warnings": row.warnings,
         "result": _result(row),
         "preview_url": _preview_url(row),
         "metadata": row.metadata,

@@ -10,13 +10,14 @@ import logging
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from generation.clips import outcome, states
 from generation.clips.leases import free
-from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, FragmentStatus
+from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, ClipStream, FragmentStatus
 from workers import dispatch, profiles
+from workers.profiles import load_profile
 
 GRACE = timedelta(seconds=4)  # from sending a message to its claim, on a busy machine
 MOST_AT_ONCE = 1000
@@ -30,7 +31,7 @@ def reconcile() -> int:
     """Do one pass; return how many messages were sent again. Raises what the broker raises."""
     settle_cancellations()
     settle_counts()
-    return send_speech() + send_assemblies() + send_fragments()
+    return send_speech() + send_assemblies() + send_fragments() + send_streams()
 
 
 def settle_cancellations() -> None:
@@ -90,7 +91,7 @@ def send_fragments() -> int:
         status__in=(FragmentStatus.PENDING, FragmentStatus.RUNNING),
         clip__status=ClipStatus.RUNNING,
         clip__cancel_requested_at=None,
-    )
+    ).exclude(clip__model__in=_stateful())
     sent = 0
     for fragment in fragments.select_related("clip").order_by("clip__created_at", "index")[:MOST_AT_ONCE]:
         queue = profiles.load_profile(fragment.clip.model).queue
@@ -110,6 +111,36 @@ def _send_fragment(fragment: ClipFragment, queue: str) -> bool:
         if ours:
             dispatch.render_fragment(fragment.clip_id, fragment.index, queue)
     return bool(ours)
+
+
+def send_streams() -> int:
+    """Send the clips of stateful models again, each as a whole."""
+    waiting = {load_profile(model).queue: _waiting(load_profile(model).queue) for model in _stateful()}
+    undone = ClipFragment.objects.filter(clip=OuterRef("pk")).exclude(status=FragmentStatus.DONE)
+    clips = Clip.objects.filter(
+        Exists(undone), model__in=_stateful(), status=ClipStatus.RUNNING, cancel_requested_at=None
+    )
+    sent = 0
+    for clip in clips.order_by("created_at")[:MOST_AT_ONCE]:
+        queue = load_profile(clip.model).queue
+        messages = waiting[queue]
+        if messages is not None and dispatch.identity(dispatch.RENDER_STREAM, clip.pk) not in messages:
+            sent += _send_stream(clip.pk, queue)
+    return sent
+
+
+def _send_stream(clip_id: str, queue: str) -> bool:
+    with transaction.atomic():
+        ClipStream.objects.get_or_create(clip_id=clip_id)
+        ours = ClipStream.objects.filter(_stale(), pk=clip_id).update(enqueued_at=timezone.now())
+        if ours:
+            _log.info("the stream of %s is sent again", clip_id)
+            dispatch.render_stream(clip_id, queue)
+    return bool(ours)
+
+
+def _stateful() -> list[str]:
+    return [profile.id for profile in profiles.profiles() if not profile.stateless]
 
 
 def _waiting(queue: str) -> set[tuple[str, ...]] | None:

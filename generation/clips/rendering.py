@@ -2,18 +2,21 @@
 
 import logging
 import time
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
 
-from generation.clips import actors, leases, outcome, sound, subtitles
+from generation.clips import actors, leases, outcome, plan, sound, subtitles
 from generation.clips.leases import Lease, LeaseLost, StopWork
 from generation.clips.models import Clip, ClipFragment, ClipStatus, ClipUtterance, FragmentStatus
 from storage import fragments
 from storage.fragments import FragmentInfo
-from workers.adapters.avatar.base import AudioWindow
+from workers import dispatch
+from workers.adapters.avatar.base import AudioWindow, Renderer
+from workers.gpu import figures
 from workers.profiles import load_profile
 from workers.rendering.fragment import render_fragment as draw_and_encode
 
@@ -29,6 +32,10 @@ def render_fragment(clip_id: str, index: int) -> None:
     clip = fragment.clip
     if clip.status != ClipStatus.RUNNING or clip.cancel_requested_at is not None:
         outcome.cancel_if_idle(clip_id)
+        return
+    profile = load_profile(clip.model)
+    if not profile.stateless:  # the model was moved to another backend meanwhile
+        dispatch.render_stream(clip_id, profile.queue)
         return
     lease = leases.take(
         ClipFragment,
@@ -67,21 +74,28 @@ def _draw(clip: Clip, fragment: ClipFragment, lease: Lease) -> bytes:
     renderer = actors.renderer(clip.model)
     avatar = actors.avatar(renderer, clip.bundle_key, clip.bundle_sha256)
     stream = renderer.open_stream(avatar, start_frame=fragment.start_frame, background=scene.background)
-    made = draw_and_encode(
-        renderer,
-        stream,
-        _window(clip, fragment),
-        width=scene.width,
-        height=scene.height,
-        canvas=scene.canvas,
-        overlay=subtitles.overlay(clip, scene, fragment.start_frame, fragment.frames),
-        check=lease.check,
-    )
-    return made.data
+    return encoded(renderer, stream, clip, fragment, lease)
 
 
-def _window(clip: Clip, fragment: ClipFragment) -> AudioWindow:
-    profile = load_profile(clip.model)
+def encoded(renderer: Renderer, stream: Any, clip: Clip, fragment: ClipFragment, lease: Lease) -> bytes:
+    """Draw a fragment in a stream that has come to it."""
+    scene = actors.scene(clip)
+    with figures.drawing(clip.model, fragment.frames) as drawing:
+        return draw_and_encode(
+            renderer,
+            stream,
+            window(clip, fragment),
+            width=scene.width,
+            height=scene.height,
+            canvas=scene.canvas,
+            overlay=subtitles.overlay(clip, scene, fragment.start_frame, fragment.frames),
+            check=drawing.checking(lease.check),
+        ).data
+
+
+def window(clip: Clip, fragment: ClipFragment) -> AudioWindow:
+    """What is heard of a fragment."""
+    profile = plan.hearing(load_profile(clip.model))
     start, end = sound.overlapping(profile, fragment.start_frame, fragment.frames)
     heard = pieces(clip.pk, start, end)
     return sound.window(profile, fragment.start_frame, fragment.frames, heard, actors.load_pcm)
@@ -115,10 +129,15 @@ def finish(lease: Lease, stored: FragmentInfo, *, render_ms: int) -> None:
             lease_token="",
             lease_until=None,
         )
-        Clip.objects.filter(pk=lease.clip_id, status=ClipStatus.RUNNING).update(
-            fragments_done=F("fragments_done") + 1, revision=F("revision") + 1, progress=_progress()
-        )
-        outcome.advance(lease.clip_id)
+        counted(lease.clip_id)
+
+
+def counted(clip_id: str) -> None:
+    """Note inside a transaction that one more fragment is done."""
+    Clip.objects.filter(pk=clip_id, status=ClipStatus.RUNNING).update(
+        fragments_done=F("fragments_done") + 1, revision=F("revision") + 1, progress=_progress()
+    )
+    outcome.advance(clip_id)
 
 
 def _progress() -> Greatest:

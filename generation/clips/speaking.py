@@ -21,7 +21,7 @@ from django.utils import timezone
 from generation import hearing
 from generation.clips import leases, outcome, plan, sources, states
 from generation.clips.leases import Lease, LeaseLost, StopWork
-from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, ClipUtterance
+from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, ClipStream, ClipUtterance
 from generation.clips.outcome import ClipFailure
 from generation.clips.sources import Take
 from storage import keys
@@ -75,7 +75,7 @@ class _Timeline:
 
     def __init__(self, clip: Clip, lease: Lease) -> None:
         self.clip, self.lease = clip, lease
-        self.profile = load_profile(clip.model)
+        self.profile = plan.hearing(load_profile(clip.model))
         self.samples = 0
         self.utterances = 0
         self.planned = ClipFragment.objects.filter(clip=clip).count()
@@ -184,6 +184,10 @@ class _Timeline:
             for span in plan.spans(self.profile, self.planned, samples, complete=complete)
         ]
         ClipFragment.objects.bulk_create(rows)
-        for row in rows:
-            dispatch.render_fragment(self.clip.pk, row.index, self.profile.queue)
+        if rows and not self.profile.stateless:
+            ClipStream.objects.update_or_create(clip=self.clip, defaults={"enqueued_at": now})
+            dispatch.render_stream(self.clip.pk, self.profile.queue)
+        elif self.profile.stateless:
+            for row in rows:
+                dispatch.render_fragment(self.clip.pk, row.index, self.profile.queue)
         self.planned += len(rows)

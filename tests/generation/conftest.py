@@ -10,7 +10,7 @@ from django.utils import timezone
 from generation import voice_samples, voices
 from generation.avatars.models import Avatar
 from generation.clips import services
-from generation.clips.models import Clip, ClipFragment
+from generation.clips.models import Clip, ClipFragment, ClipStream
 from generation.clips.wishes import Wish
 from project.accounts.models import User
 from tests.support.cast import alice, api, broker, mallory, objects  # noqa: F401 - fixtures
@@ -62,7 +62,11 @@ def forget() -> Callable[[Clip], None]:
 
     def pass_time(clip: Clip) -> None:
         past = timezone.now() - timedelta(minutes=1)
-        for rows in (Clip.objects.filter(pk=clip.pk), ClipFragment.objects.filter(clip=clip)):
+        for rows in (
+            Clip.objects.filter(pk=clip.pk),
+            ClipFragment.objects.filter(clip=clip),
+            ClipStream.objects.filter(clip=clip),
+        ):
             rows.update(enqueued_at=past)
             rows.exclude(lease_until=None).update(lease_until=past)
             rows.exclude(next_attempt_at=None).update(next_attempt_at=past)

@@ -11,7 +11,7 @@ import numpy as np
 import redis
 
 from generation.avatars.models import Avatar, AvatarStatus
-from generation.clips import assembling, rendering, speaking
+from generation.clips import assembling, rendering, speaking, streaming
 from project.accounts.models import User
 from storage import keys
 from storage.s3 import ObjectStore
@@ -26,6 +26,7 @@ MS_PER_CHARACTER = 60
 TASKS: dict[str, Callable[..., None]] = {
     dispatch.SPEAK: speaking.speak,
     dispatch.RENDER_FRAGMENT: rendering.render_fragment,
+    dispatch.RENDER_STREAM: streaming.render_stream,
     dispatch.ASSEMBLE: assembling.assemble_clip,
 }
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from celery import current_app, shared_task
-from celery.signals import worker_process_init, worker_ready
+from celery.signals import worker_process_init, worker_ready, worker_shutdown
 
-from generation.clips import assembling, rendering, speaking, warming
+from generation.clips import assembling, parking, rendering, speaking, streaming, warming
 from workers import dispatch
 
 
@@ -17,6 +17,12 @@ def speak(clip_id: str) -> None:
 @shared_task(name=dispatch.RENDER_FRAGMENT)
 def render_fragment(clip_id: str, index: int) -> None:
     rendering.render_fragment(clip_id, index)
+
+
+@shared_task(name=dispatch.RENDER_STREAM)
+def render_stream(clip_id: str) -> None:
+    first = [queue for queue in _queues() if queue.startswith(("worker.", "live."))]
+    streaming.render_stream(clip_id, goes_first=first)
 
 
 @shared_task(name=dispatch.ASSEMBLE)
@@ -35,6 +41,12 @@ def warm_worker(sender: Any, **_: Any) -> None:
     """As above, in a worker that renders in its own main thread."""
     if type(sender.pool).__module__.endswith("solo"):
         warming.warm(_queues())
+
+
+@worker_shutdown.connect
+def leave(**_: Any) -> None:
+    """Give back what parked streams hold."""
+    parking.parked.close_all()
 
 
 def _queues() -> list[str]:
