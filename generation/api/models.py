@@ -52,6 +52,7 @@ def model_json(config: ModelConfig, here: Sequence[Worker] | None, *, staff: boo
         "summary": config.summary,
         "licence": config.licence,
         "backend": config.backend,
+        "configured": availability.not_configured(config.id) is None,
         "available": reasons["clips"] is None,
         "reason": reasons["clips"],
         "reasons": reasons,

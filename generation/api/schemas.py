@@ -99,6 +99,11 @@ class Result(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(help_text="When the files are deleted")
 
 
+class ClipWarning(serializers.Serializer[Any]):
+    code = serializers.ChoiceField(choices=["render_seam"], help_text="The picture may jump here")
+    at_ms = serializers.IntegerField()
+
+
 class ClipOut(serializers.Serializer[Any]):
     id = serializers.CharField()
     status = serializers.ChoiceField(choices=ClipStatus.choices)
@@ -119,6 +124,7 @@ class ClipOut(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
     cancel_requested_at = serializers.DateTimeField(allow_null=True)
     failure = ClipFailure(allow_null=True)
+    warnings = ClipWarning(many=True)
     result = Result(allow_null=True)
     preview_url = serializers.URLField(allow_null=True)
     metadata = serializers.DictField()
@@ -244,6 +250,7 @@ class ModelOut(serializers.Serializer[Any]):
     summary = serializers.CharField()
     licence = serializers.CharField(help_text="Of its weights")
     backend = serializers.CharField()
+    configured = serializers.BooleanField(help_text="All that it needs of the settings is there")
     available = serializers.BooleanField(help_text="For clips, now")
     reason = serializers.CharField(allow_null=True, help_text="Why it is not available")
     reasons = ModelReasons(help_text="Why it cannot be used for clips and for live sessions; null: it can")

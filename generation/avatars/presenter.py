@@ -54,6 +54,7 @@ def _preparation(made: Prepared) -> dict[str, Any]:
         "failure": {"code": made.failure_code, "message": made.failure_message} if failed else None,
         "width": made.width,
         "height": made.height,
+        "has_alpha": made.has_alpha,
     }
 
 

@@ -76,6 +76,7 @@ class PreparationOut(serializers.Serializer[Any]):
     failure = Failure(allow_null=True)
     width = serializers.IntegerField(allow_null=True)
     height = serializers.IntegerField(allow_null=True)
+    has_alpha = serializers.BooleanField()
 
 
 class AvatarOut(serializers.Serializer[Any]):

@@ -8,5 +8,6 @@ app_name = "studio"
 urlpatterns = [
     path("", views.home, name="home"),
     path("account/", views.account, name="account"),
+    path("models/", views.models, name="models"),
     path("providers/", views.providers, name="providers"),
 ]

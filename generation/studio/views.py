@@ -1,4 +1,4 @@
-"""Three pages; their scripts call the same REST API that customers use, with the login session."""
+"""The pages; their scripts call the same REST API that customers use, with the login session."""
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -31,6 +31,15 @@ def account(request: HttpRequest) -> HttpResponse:
     scopes = [(scope, SCOPES[scope]) for scope in grantable(is_staff=staff)]
     role = Role(request.user.role).label if isinstance(request.user, User) else ""
     return render(request, "studio/account.html", {"page": "account", "scopes": scopes, "role": role})
+
+
+@require_safe
+@never_cache
+@login_required
+@ensure_csrf_cookie
+def models(request: HttpRequest) -> HttpResponse:
+    """What draws the pictures, and how busy it is."""
+    return render(request, "studio/models.html", {"page": "models"})
 
 
 @require_safe

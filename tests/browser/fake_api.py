@@ -41,6 +41,7 @@ class FakeApi:
     refuse: dict[str, Any] | None = None
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
     avatars: list[dict[str, Any]] = field(default_factory=list)
+    models: list[dict[str, Any]] = field(default_factory=list)
     _numbers: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -69,6 +70,8 @@ class FakeApi:
             case "GET", "voices":
                 rows = [{"id": i, "provider": "local", "name": n, "language": lang} for i, n, lang in VOICES]
                 return 200, rows
+            case "GET", "models":
+                return 200, self.models
             case "POST", "clips/estimate":
                 return 200, {"duration_ms": len(body["script"]) * 65}
             case "POST", "clips":

@@ -85,6 +85,8 @@ const ADVICE = {
   provider_unreachable: "Try again soon, or choose another voice.",
   provider_timeout: "Try again soon, or choose another voice.",
   provider_busy: "Try again in a moment.",
+  model_not_available: "Choose another model, or try again later.",
+  avatar_not_prepared_for_model: "Choose another model.",
   cloned_voices_limit_reached: "Delete a voice that you no longer need.",
   sound_silent: "Speak closer to the microphone, and record again.",
   voice_unavailable: "Choose another voice, or try again later.",

@@ -5,6 +5,7 @@ import { AvatarPicker } from "./avatars.js";
 import { Library, stageWords } from "./clips.js";
 import { $, lasting, toast } from "./dom.js";
 import { over, Watcher } from "./live.js";
+import { ModelPicker } from "./model-picker.js";
 import { Stage } from "./stage.js";
 import { VoicePicker } from "./voices.js";
 import { Words } from "./words.js";
@@ -12,6 +13,7 @@ import { Words } from "./words.js";
 const composer = $("composer");
 const stage = new Stage(composer.dataset.hls);
 const avatars = new AvatarPicker();
+const models = new ModelPicker("clips");
 const voices = new VoicePicker();
 const words = new Words(voices);
 const watcher = new Watcher();
@@ -22,7 +24,8 @@ let announced = "";
 avatars.addEventListener("change", () => {
   const avatar = avatars.selected;
   voices.suggest(avatar.default_voice);
-  $("background").hidden = !avatar.has_alpha;
+  models.offer(avatar);
+  $("background").hidden = !models.prepared.has_alpha;
   if (!current) {
     $("failure").hidden = true;
     stage.showAvatar(avatar);
@@ -42,6 +45,7 @@ $("stop").addEventListener("click", async () => {
   }
 });
 composer.addEventListener("change", (event) => {
+  if (event.target === models.select) $("background").hidden = !models.prepared?.has_alpha;
   if (event.target.name !== "background") return;
   $("background-image").hidden = event.target.value !== "image";
 });
@@ -85,7 +89,8 @@ async function look() {
   const choice = { captions: $("captions").value };
   const shape = composer.elements.aspect_ratio.value;
   if (shape) choice.aspect_ratio = shape;
-  if (!avatars.selected.has_alpha) return choice;
+  if (models.value) choice.model = models.value;
+  if (!models.prepared.has_alpha) return choice;
   const kind = composer.elements.background.value;
   if (kind === "color") choice.background = $("background-color").value;
   const file = $("background-image").files[0];
@@ -164,6 +169,7 @@ function refused(error) {
     $(field).focus();
     return;
   }
+  if (error.pointer === "/model") models.load().catch(() => {}); // it went away meanwhile
   failed(explain(error));
 }
 
@@ -191,6 +197,7 @@ function reuse(clip) {
     $("script").value = clip.script;
     $("script").dispatchEvent(new Event("input"));
   }
+  if (clip.model) models.choose(clip.model);
   if (clip.voice && voices.known.has(clip.voice)) {
     voices.choose(clip.voice);
   }
@@ -205,6 +212,7 @@ function reuse(clip) {
 }
 
 const loading = [
+  models.load().catch(() => {}), // their ids have to do
   avatars.load().catch((error) => {
     $("avatars").replaceChildren();
     failed(explain(error));

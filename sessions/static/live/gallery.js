@@ -3,6 +3,7 @@
 import { call, explain } from "../studio/api.js";
 import { AvatarPicker } from "../studio/avatars.js";
 import { $, el } from "../studio/dom.js";
+import { ModelPicker } from "../studio/model-picker.js";
 import { VoicePicker } from "../studio/voices.js";
 import { keep, kept } from "./kept.js";
 import { remember } from "./tickets.js";
@@ -16,6 +17,7 @@ const names = new Intl.DisplayNames(undefined, { type: "language" });
 const base = (language) => (language ?? "").split("-")[0].toLowerCase();
 
 const avatars = new AvatarPicker();
+const models = new ModelPicker("sessions");
 const voices = new VoicePicker();
 let personas = [];
 
@@ -48,6 +50,7 @@ function showFace() {
   } else {
     video.removeAttribute("src");
   }
+  models.offer(avatar);
   $("stage-name").textContent = avatar.name;
   $("start").textContent = `Talk with ${avatar.name}`;
   $("start").disabled = false;
@@ -121,11 +124,13 @@ async function start(event) {
   const json = { avatar: avatar.id, record: $("record").checked };
   if (voices.value) json.voice = voices.value;
   if ($("persona").value) json.persona = $("persona").value;
+  if (models.value) json.model = models.value;
   try {
     const made = await call("POST", "sessions", { json });
     remember(made.id, { token: made.client_token, agreed: json.record, go: true });
     location.assign(`/live/${encodeURIComponent(made.id)}`);
   } catch (error) {
+    if (error.pointer === "/model") models.load().catch(() => {}); // it went away meanwhile
     complain(error);
     button.removeAttribute("aria-busy");
   }
@@ -138,6 +143,7 @@ async function begin() {
   avatars.addEventListener("change", showFace);
   // Back from a call: the page may come out of the browser's memory as it was left.
   addEventListener("pageshow", () => $("start").removeAttribute("aria-busy"));
+  models.load().catch(() => {}); // their ids have to do
   const [, , list] = await Promise.all([avatars.load(), voices.load(), call("GET", "personas?limit=100")]);
   personas = list.results.sort(byUse);
   showLanguages();

@@ -28,13 +28,13 @@ def policy(answer) -> dict[str, str]:
     return {part.split(" ")[0]: part.partition(" ")[2] for part in parts}
 
 
-@pytest.mark.parametrize("path", ["/", "/account/", "/account/password/"])
+@pytest.mark.parametrize("path", ["/", "/account/", "/account/password/", "/models/"])
 def test_strangers_are_asked_to_sign_in_first(client, path) -> None:
     answer = client.get(path)
     assert (answer.status_code, answer.headers["Location"]) == (302, f"/login/?next={path}")
 
 
-@pytest.mark.parametrize("path", ["/", "/account/", "/account/password/"])
+@pytest.mark.parametrize("path", ["/", "/account/", "/account/password/", "/models/"])
 def test_pages_hold_no_inline_script_or_style(signed_in, path) -> None:
     page = signed_in().get(path).content.decode()
     assert re.findall(r"<script(?![^>]* src=)", page) == []
