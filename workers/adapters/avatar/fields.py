@@ -8,13 +8,18 @@ from typing import Any
 
 import yaml
 
+try:
+    from yaml import CSafeLoader as SafeLoader  # ten times as fast
+except ImportError:  # PyYAML was built without its C library
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 PREFIX = re.compile(r"[A-Z][A-Z0-9_]*")
 
 Fields = Mapping[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """Refuses a field that stands there twice; the plain one lets the second win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
