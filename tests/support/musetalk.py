@@ -87,7 +87,7 @@ def unet(seed: int = 1) -> nn.Module:
     made = drawn(UNet2DConditionModel.from_config, SMALL_UNET, seed)
     for name, part in made.named_parameters():
         if ".attn2.to_out" in name or ".attn2.to_v" in name:
-            part.data *= 12  # so that what is heard shows
+            part.data *= 24  # so that what is heard shows
         if name.startswith("conv_out"):
             part.data *= 4
     return made
@@ -98,7 +98,11 @@ def vae(seed: int = 2) -> nn.Module:
 
 
 def whisper(seed: int = 3, **sizes: int) -> nn.Module:
-    return drawn(lambda told: WhisperModel(WhisperConfig(**told)), SMALL_WHISPER | sizes, seed)
+    made = drawn(lambda told: WhisperModel(WhisperConfig(**told)), SMALL_WHISPER | sizes, seed)
+    for name, part in made.named_parameters():
+        if name.startswith("encoder.conv"):
+            part.data *= 6  # so that sound tells more than where in the window it stands
+    return made
 
 
 def drawn(make: Any, sizes: dict[str, Any], seed: int) -> nn.Module:

@@ -268,6 +268,9 @@ class _Talk:
         if way == "lost":
             self.session = None
             raise _Refused("session_not_found", "Avatar session was not found.")
+        if way == "upstream":
+            self.session = None
+            raise _Refused("", "no close frame received or sent")
         if way in misdrawn.SAID:
             raise _Refused("runtime_error" if way == "fail" else "", misdrawn.SAID[way])
         if way == "text":

@@ -22,7 +22,7 @@ Single = NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
 
 
-class _Decoded:
+class Decoded:
     """The decoded segments of all avatars of the process, the least used thrown away first."""
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
@@ -55,7 +55,7 @@ class _Decoded:
             self._bytes -= self._kept.pop(key).nbytes
 
 
-decoded = _Decoded()
+decoded = Decoded()
 
 
 class Plates:
