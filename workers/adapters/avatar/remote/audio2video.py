@@ -17,7 +17,11 @@ from workers.adapters.errors import AdapterError
 
 _LOST = ("no active session", "send 'init'", "send init", "not connected", "session not found")
 _LOST_CODES = {"session_not_found", "session_required", "runtime_not_ready"}
-_FAILED = ("generate failed", "proxy failed", "upstream")
+_FAILED = ("generate failed",)
+_OURS = (
+    *("invalid json", "missing 'ref_image'", "invalid base64", "unknown message type", "init failed"),
+    *("must start with 'audi'", "expected "),
+)
 _FULL = ("out of memory", "outofmemory", "oom")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -27,6 +31,7 @@ class Audio2Video:
 
     closing = '{"type":"close"}'
     closed = "close_ok"
+    drops_unsaid = False
 
     def __init__(self, *, prompt: str = "", seed: int = 9999, more: Mapping[str, Any] | None = None) -> None:
         self._prompt, self._seed, self._more = prompt, seed, dict(more or {})
@@ -68,6 +73,9 @@ def refusal(message: Message, provider: str) -> AdapterError:
         return broken("model_lost", "The model's server has lost the session.", provider)
     if code == "runtime_error" or any(part in text for part in _FAILED):
         return broken("model_error", "The model's server failed to draw.", provider)
+    if not code and not any(part in text for part in _OURS):
+        # OmniRT repeats without a code what went wrong between it and a server behind it.
+        return broken("model_lost", "The model's server lost the model behind it.", provider)
     named = f" ({code})" if _CODE.fullmatch(code) else ""
     return fault("model_rejected", f"The model's server refused what it was sent{named}.", provider)
 

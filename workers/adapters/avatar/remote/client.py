@@ -60,6 +60,9 @@ class Dialect(Protocol):
     closed: str
     """The type of its answer."""
 
+    drops_unsaid: bool
+    """Whether servers hang up on a session that they cannot make, without a word."""
+
     def opening(self, picture: bytes, facts: Mapping[str, Any]) -> str:
         """The message that begins a session with this picture (a PNG or JPEG file) and facts about it."""
         ...
@@ -124,9 +127,8 @@ class Client:
             self._announced = _checked(self._begun(), self._provider)
         except Broken as error:
             self.abort()
-            if error.code != "model_unreachable":
+            if error.code != "model_unreachable" or not self._dialect.drops_unsaid:
                 raise
-            # Some servers drop a connection whose session they cannot make, without a word.
             message = "The model's server hung up instead of beginning a session."
             raise broken("model_rejected", message, self._provider) from None
         except BaseException:

@@ -21,6 +21,7 @@ class Realtime:
 
     closing = '{"type":"session.close"}'
     closed = "session.closed"
+    drops_unsaid = True
 
     def __init__(
         self,

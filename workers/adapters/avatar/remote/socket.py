@@ -112,9 +112,9 @@ def _shaken(line: socket.socket, url: str, headers: Mapping[str, str], seconds: 
 def _judged(exc: BaseException, provider: str) -> BaseException:
     if isinstance(exc, InvalidStatus):
         status = exc.response.status_code
-        if status in {401, 403, 404}:
-            what = "does not know this path" if status == 404 else "does not let us in"
-            return fault("model_rejected", f"The model's server {what} ({status}).", provider)
+        if status in {401, 403, 404}:  # 403 is also what some say of a path that they do not know
+            message = f"The model's server does not know this path, or not our key ({status})."
+            return fault("model_rejected", message, provider)
         return fault("model_unreachable", f"The model's server answered {status}.", provider)
     if isinstance(exc, InvalidURI):
         return fault("model_rejected", "The model's address is no WebSocket's.", provider)

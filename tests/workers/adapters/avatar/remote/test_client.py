@@ -176,7 +176,7 @@ def test_a_server_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) ->
         made = client(url)
         with pytest.raises(AdapterError) as caught:
             made.begin(Audio2Video().opening(bytes(1000), {"more": "x" * 30_000_000}))
-        assert (caught.value.code, made.state) == ("model_rejected", State.BROKEN)
+        assert (caught.value.code, made.state) == ("model_unreachable", State.BROKEN)
 
 
 def test_threads_of_a_connection_end_with_it() -> None:
@@ -207,6 +207,11 @@ def test_threads_of_a_connection_end_with_it() -> None:
         ("Init failed: cannot identify image", "", "model_rejected", False, False),
         ("Expected 35840 bytes", "", "model_rejected", False, False),
         ("x", "bad_image_base64", "model_rejected", False, False),
+        ("[Errno 111] Connect call failed", "", "model_lost", True, True),
+        ("received 1011 (internal error) keepalive ping timeout", "", "model_lost", True, True),
+        ("timed out during opening handshake", "", "model_lost", True, True),
+        ("no close frame received or sent", "", "model_lost", True, True),
+        ("Binary message must start with 'AUDI' magic", "", "model_rejected", False, False),
         ("Unknown message type: x", "", "model_rejected", False, False),
     ],
 )
