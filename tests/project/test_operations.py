@@ -20,6 +20,6 @@ def test_every_setting_is_documented_and_every_documented_one_is_read() -> None:
 
 
 def test_what_only_the_supervisor_reads_is_documented() -> None:
-    source = (ROOT / "project/embedded/environment.py").read_text()
-    read = set(re.findall(r"_(?:flag|number|folder)\([\w.]+, \"([A-Z0-9_]+)\"", source)) - {"PORT"}
+    source = "".join((ROOT / f"project/embedded/{name}.py").read_text() for name in ("environment", "models"))
+    read = set(re.findall(r"_(?:flag|number|folder|list)\([\w.]+, \"([A-Z0-9_]+)\"", source)) - {"PORT"}
     assert _documented(PAGE.partition("Only the supervisor")[2]) == read
