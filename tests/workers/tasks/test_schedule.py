@@ -33,3 +33,9 @@ def test_a_session_that_nobody_joined_is_ended_by_the_task(
     assert Session.objects.get().end_reason == "connect_timeout"
     sessions.expire()
     assert Session.objects.filter(pk=session.pk).exists(), "its transcript is kept for a while"
+
+
+def test_workers_may_take_from_the_queues_of_every_model_and_from_no_unknown_one() -> None:
+    assert {"batch.wav2lip", "live.wav2lip", "batch.flashtalk", "live.viseme"} <= set(queues())
+    assert set(queues()) <= set(app.amqp.queues)
+    assert not app.conf.task_create_missing_queues

@@ -1,4 +1,4 @@
-"""A host that shares nothing: for commands, preparations and checks that draw with one model, in one thread.
+"""A host that shares nothing: for measurements and checks that draw with one model, in one thread.
 
 Render workers have a host that batches, keeps to a memory budget and holds leases for the whole
 service; this one loads a network when it is first run, keeps it, and lets everybody hold everything.
