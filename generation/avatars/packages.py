@@ -130,6 +130,20 @@ def mouth_hint(metadata: dict[str, Any]) -> dict[str, float] | None:
     return {"left": left, "top": top, "right": right, "bottom": bottom}
 
 
+def model_crop(metadata: dict[str, Any]) -> dict[str, float] | None:
+    """The part of its pictures that a package's own model looked at, where it names who found it."""
+    crop = metadata.get("model_crop")
+    if not metadata.get("model_crop_source") or not isinstance(crop, list) or len(crop) != 4:
+        return None
+    try:
+        left, top, right, bottom = (float(side) for side in crop)
+    except (TypeError, ValueError):
+        return None
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        return None
+    return {"left": left, "top": top, "right": right, "bottom": bottom}
+
+
 def _avatar_folders(root: Path) -> list[Path]:
     if (root / "manifest.json").is_file():
         return [root]

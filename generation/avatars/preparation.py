@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 from numpy.typing import NDArray
 from PIL import Image
 
-from generation.avatars import claims, sources
+from generation.avatars import claims, packages, sources
 from generation.avatars.claims import Claim, LeaseLost
 from generation.avatars.footage import footage_frames
 from generation.avatars.models import Avatar
@@ -55,7 +55,7 @@ def prepare(row_id: str) -> bool:
     except (PreparationError, InvalidInput) as error:
         claim.fail(error.code, str(error))
     except AdapterError as error:
-        _give_up(claim, error.code, "The model could not prepare this avatar.", retryable=error.retryable)
+        _give_up(claim, error.code, str(error), retryable=error.retryable)
     except StorageError as error:
         _give_up(claim, error.code, str(error), retryable=error.retryable)
     except Exception:  # noqa: BLE001 - see below
@@ -128,13 +128,22 @@ def _run_preparer(claim: Claim, source: Source) -> PreparedAvatar:
         claim.renew(progress=min(PREPARER_SHARE, percent * PREPARER_SHARE // 100))
 
     box = _box(avatar.mouth_box)
+    crop = _imported_crop(avatar) if config.preparer == "plates" else None
+    more: dict[str, Any] = {"model_crop": crop} if crop else {}
     try:
-        return preparer.prepare(source, mouth_box=box, progress=progress)
+        return preparer.prepare(source, mouth_box=box, progress=progress, **more)
     except PreparationError as error:
         hint = _box(avatar.metadata.get("mouth_hint"))
         if error.code != "no_face" or box is not None or hint is None:
             raise
-        return preparer.prepare(source, mouth_box=hint, progress=progress)
+        return preparer.prepare(source, mouth_box=hint, progress=progress, **more)
+
+
+def _imported_crop(avatar: Avatar) -> Box | None:
+    """What the model of an imported package looked at: better than any detector's guess."""
+    manifest = avatar.metadata.get("imported", {}).get("manifest", {})
+    theirs = manifest.get("metadata")
+    return _box(packages.model_crop(theirs)) if isinstance(theirs, dict) else None
 
 
 def _store(claim: Claim, prepared: PreparedAvatar) -> dict[str, Any]:

@@ -460,3 +460,34 @@ def test_new_avatars_are_prepared_for_the_standing_models(new_avatar, workshop, 
     settings.AVATAR_MODELS = [SECOND, "flashtalk", "magic"]  # not configured, unknown: left out
     assert [row.model for row in new_avatar().preparations.all()] == [SECOND]
     assert not new_avatar(models=[FIRST]).preparations.exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "crop"),
+    [
+        ({"model_crop": [0.2, 0.1, 0.8, 0.9], "model_crop_source": "detector"}, 0.2),
+        ({"model_crop": [0.2, 0.1, 0.8, 0.9]}, None),
+        ({"model_crop": [0.8, 0.1, 0.2, 0.9], "model_crop_source": "detector"}, None),
+        ({"model_crop": [0.2, "x", 0.8, 0.9], "model_crop_source": "detector"}, None),
+        ({"model_crop": "all of it", "model_crop_source": "detector"}, None),
+        ({}, None),
+    ],
+)
+def test_what_an_imported_model_looked_at_is_given_to_models_on_plates(
+    new_avatar, workshop, monkeypatch, told, crop
+) -> None:
+    given = []
+
+    class Plates(MockPreparer):
+        def prepare(self, source, *, mouth_box=None, model_crop=None, progress=lambda percent: None):
+            given.append(model_crop and model_crop.left)
+            made = super().prepare(source, mouth_box=mouth_box, progress=progress)
+            made.idle, made.idle_frames = islice(made.idle, 5), 5
+            return made
+
+    monkeypatch.setattr(registry, "preparer", lambda config, runtime: Plates())
+    avatar = new_avatar(metadata={"imported": {"manifest": {"metadata": told}}}, models=["wav2lip"])
+    workshop.messages.popleft()  # its own model hears of no crop: the preparer would not take it
+    workshop.run()
+    assert avatar.preparations.get().status == "ready"
+    assert given == [crop]
