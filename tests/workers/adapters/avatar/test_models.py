@@ -1,6 +1,7 @@
 """Files of models are read strictly, and settings choose among what they offer."""
 
 import importlib.util
+from copy import deepcopy
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -346,3 +347,64 @@ def test_the_models_of_a_plain_processor_are_made_from_their_files(model) -> Non
     assert renderer(made, runtime).profile is made.profile
     assert callable(preparer(made, runtime).prepare)
     assert (made.missing, made.needs, made.weights) == ("", (), ())
+
+
+# --- Whatever stands there ------------------------------------------------------------------
+
+ODD = (
+    None,
+    "",
+    "x" * 5000,
+    "a: b",
+    -1,
+    10**30,
+    1.5,
+    float("nan"),
+    True,
+    [],
+    {},
+    [[]],
+    [None],
+    {1: 2},
+    {"a": None},
+)
+
+
+def _places(content: object, path: tuple = ()) -> list[tuple]:
+    inner = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content)
+        if isinstance(content, list)
+        else ()
+    )
+    return [path, *(place for name, value in inner for place in _places(value, (*path, name)))]
+
+
+@pytest.mark.parametrize("backend", ["local", "server"])
+def test_no_content_of_a_file_is_worse_than_a_value_error(file, monkeypatch, backend) -> None:
+    content: list[object] = []
+    monkeypatch.setattr("workers.adapters.avatar.fields.load", lambda path: content[0])
+    settings = SERVER | {"ACME_BACKEND": backend, "ACME_PADS": "4", "ACME_CHUNK_FRAMES": "24"}
+    read = refused = 0
+    plain = yaml.safe_load(PLAIN)
+    for place in _places(plain):
+        for odd in ODD:
+            content[:] = [_with(deepcopy(plain), place, odd)]
+            try:
+                read_model(file, settings)
+            except ValueError:
+                refused += 1
+            else:
+                read += 1
+    assert refused > read > 0
+
+
+def _with(content: object, place: tuple, value: object) -> object:
+    if not place:
+        return value
+    at = content
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = value
+    return content
