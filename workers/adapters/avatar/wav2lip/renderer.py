@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.adapters.avatar import weights
-from workers.adapters.avatar.base import I420, AudioWindow, Background, Picture, Renderer
+from workers.adapters.avatar.base import I420, AudioWindow, Background, Picture, Renderer, Warmable
 from workers.adapters.avatar.models import ModelConfig
 from workers.adapters.avatar.plates.plates import PIXELS, Plates
 from workers.adapters.avatar.runtime import Network, Runtime
@@ -68,13 +68,21 @@ class Wav2LipPose:
     face: Picture | None = None
 
 
-class Wav2LipRenderer(Renderer):
+class Wav2LipRenderer(Renderer, Warmable):
     def __init__(self, config: ModelConfig, runtime: Runtime) -> None:
         self.profile = config.profile
         self._config, self._host = config, runtime.host
         self._mode = blending.mode(config.options.get("blending", blending.DEFAULT))
         self._pads = _pads(config.options.get("pads", PADS))
         self._network: tuple[int, Network] | None = None
+
+    def warm(self) -> None:
+        """Load the network, and run it once with its largest batch. Raises `AdapterError`."""
+        size, network = self._loaded()
+        rows = max(1, self._config.max_batch)
+        network.run(
+            np.zeros((rows, mel.BANDS, mel.STEP), np.float32), np.zeros((rows, size, size, 3), np.uint8)
+        )
 
     def load(self, bundle: bytes) -> Wav2LipAvatar:
         return Wav2LipAvatar(Plates.of(bundle))

@@ -317,6 +317,15 @@ def test_the_registry_makes_it(weights: Path) -> None:
         models.renderer("wav2lip", {"WAV2LIP_BLENDING": "easy_enhanced"}, weights=weights)
 
 
+def test_it_gets_ready_without_an_avatar(weights: Path, tmp_path: Path) -> None:
+    host = Arithmetic(weights, brighter)
+    renderer(host).warm()
+    assert host.asked == [(8, False)]
+    with pytest.raises(AdapterError) as caught:
+        renderer(Alone(tmp_path)).warm()
+    assert caught.value.code == "weights_missing"
+
+
 def test_networks_are_shared_by_name_and_sized_for_their_memory(weights: Path, mei: PreparedAvatar) -> None:
     asked: list[tuple[str, int, int]] = []
 
