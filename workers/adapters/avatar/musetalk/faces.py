@@ -109,7 +109,7 @@ def of_landmarks(points: Points, box: Floats, options: Options) -> Mask:
     mask = np.zeros((SQUARE, SQUARE), np.uint8)
     cv2.fillPoly(mask, [placed[list(OVAL)]], 255)
     if options.parsing_mode == JAW:
-        mask = np.asarray(cv2.dilate(mask, np.ones((9, 1), np.uint8)), np.uint8)
+        mask = np.where(_jaw(mask > 0), 255, 0).astype(np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(placed[list(NOSE)]), 0)
     return mask
 

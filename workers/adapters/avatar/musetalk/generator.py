@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Painter:
         return np.asarray(levels.flip(1).permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
+@cache
 def positions(length: int, size: int) -> Tensor:
     """Where a vector stands among those of its frame: sines in the even columns, cosines in the odd ones."""
     place = torch.arange(length, dtype=torch.float64)[:, None]

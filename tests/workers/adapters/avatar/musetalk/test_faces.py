@@ -118,12 +118,13 @@ def test_jaw_leaves_the_nose_and_the_sides_of_the_cheeks_and_reaches_below_the_c
     assert not jaw[300, 115]
 
 
-def test_landmarks_make_an_oval_without_its_nose() -> None:
+@pytest.mark.parametrize("told", [V1_OPTIONS, V15_OPTIONS])
+def test_landmarks_make_an_oval_without_its_nose(told: options.Options) -> None:
     points = landmarks()
-    box = boxed(points)
-    left, top, right, _ = faces.around(box, V1_OPTIONS)
+    box = boxed(points, told)
+    left, top, right, _ = faces.around(box, told)
 
-    made = faces.of_landmarks(points, box, V1_OPTIONS)
+    made = faces.of_landmarks(points, box, told)
 
     def at(x: float, y: float) -> int:
         scale = 512 / (right - left)
@@ -132,6 +133,8 @@ def test_landmarks_make_an_oval_without_its_nose() -> None:
     assert at(160, 225) == at(120, 170) == 255
     assert at(160, 155) == 0
     assert at(104, 60) == at(215, 235) == 0
+    assert at(103, 140) == (255 if told is V1_OPTIONS else 0)  # the cheek, where hair begins
+    assert at(160, 242) == (0 if told is V1_OPTIONS else 255)
 
 
 @pytest.mark.parametrize("told", [V1_OPTIONS, V15_OPTIONS])

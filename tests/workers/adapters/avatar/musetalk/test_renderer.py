@@ -31,7 +31,7 @@ from workers.adapters.errors import AdapterError
 from workers.gpu.host import RenderHost
 
 PORTRAIT = Path(__file__).resolve().parents[4] / "data" / "portraits" / "mei.jpg"
-COUNT = 4
+COUNT = 2
 """Pictures of the avatar; each lies three pixels right of the one before."""
 
 
@@ -114,8 +114,8 @@ def renderer(weights: Path, **options: object) -> MuseTalkRenderer:
 def speech(frames: int, seed: int = 1) -> np.ndarray:
     rng = np.random.default_rng(seed)
     times = np.arange(frames * 640) / 16_000
-    loudness = np.maximum(0, np.sin(2 * np.pi * 4 * times))
-    hum = 6000 * np.sin(2 * np.pi * (200 + 150 * np.sin(9 * times)) * times)
+    loudness = np.maximum(0, np.cos(2 * np.pi * 4 * times))
+    hum = 6000 * np.sin(2 * np.pi * (130 * seed + 70 + 40 * np.sin(9 * times)) * times)
     return ((hum + 900 * rng.standard_normal(len(times))) * loudness).astype(np.int16)
 
 
@@ -143,15 +143,15 @@ def test_speech_in_pieces_is_drawn_as_in_one(
 ) -> None:
     if version == "v1":
         weights = small.write(tmp_path, version="v1", safe=False)
-    pcm = speech(8)
+    pcm = speech(5)
 
-    whole = film_of(renderer(weights), bundle, pcm, 0, 8)
-    pieces = film_of(renderer(weights), bundle, pcm, 0, 1, 3, 8)
+    whole = film_of(renderer(weights), bundle, pcm, 0, 5)
+    pieces = film_of(renderer(weights), bundle, pcm, 0, 1, 3, 5)
 
     assert np.abs(pieces - whole).max() <= 2
     assert np.abs(pieces - whole).mean() < 0.01
-    # Pictures four frames apart lie at the same place, and only what is heard differs.
-    assert np.abs(whole[4:] - whole[:-4]).max() > 10
+    # Frames two apart show the same picture, and only what is heard differs.
+    assert np.abs(whole[2:] - whole[:-2]).max() > 10
 
 
 def test_only_the_lower_face_changes_and_its_edges_are_soft(
@@ -187,7 +187,8 @@ def test_the_same_sound_is_drawn_the_same_and_another_one_differs(weights: Path,
 
 
 def test_sessions_share_the_networks_and_get_their_own_frames(weights: Path, bundle: bytes) -> None:
-    sounds = [speech(3, seed) for seed in range(3)]
+    hiss = np.random.default_rng(3).integers(-9000, 9000, 3 * 640).astype(np.int16)
+    sounds = [speech(3), np.zeros(3 * 640, np.int16), hiss]
     alone = [film_of(renderer(weights), bundle, pcm, 0, 3) for pcm in sounds]
     host = RenderHost(weights=weights, memory_mb=20_000)
     made: dict[int, np.ndarray] = {}
@@ -207,7 +208,8 @@ def test_sessions_share_the_networks_and_get_their_own_frames(weights: Path, bun
         host.close()
     for number, expected in enumerate(alone):
         assert np.abs(made[number] - expected).max() <= 2
-    assert np.abs(alone[0] - alone[1]).max() > 10
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(alone[one] - alone[other]).max() > 5
 
 
 def test_each_picture_is_looked_at_once(weights: Path, bundle: bytes) -> None:
@@ -218,11 +220,11 @@ def test_each_picture_is_looked_at_once(weights: Path, bundle: bytes) -> None:
     assert host.rows["musetalk.sketcher"] == []
 
     for stream in streams:
-        drawn(made, stream, window(speech(20), 0, 2, live=True))
-        drawn(made, stream, window(speech(20), 2, 5, live=True))
+        drawn(made, stream, window(speech(20), 0, 1, live=True))
+        drawn(made, stream, window(speech(20), 1, 3, live=True))
 
-    assert host.rows["musetalk.sketcher"] == [2, COUNT - 2]
-    assert host.rows["musetalk.painter"] == [2, 5, 2, 5]
+    assert host.rows["musetalk.sketcher"] == [1, COUNT - 1]
+    assert host.rows["musetalk.painter"] == [1, 3, 1, 3]
     assert host.live == {True}
 
 
@@ -239,14 +241,15 @@ def test_a_session_fades_from_idle_and_back(weights: Path, bundle: bytes) -> Non
     made = renderer(weights)
     sitter = made.load(bundle)
     stream = made.open_stream(sitter)
-    pcm = speech(10)
+    pcm = speech(5)
 
-    plain = drawn(made, stream, window(pcm, 0, 10)).astype(int)
-    faded = drawn(made, stream, window(pcm, 0, 10, first=True, last=True)).astype(int)
+    plain = drawn(made, stream, window(pcm, 0, 5)).astype(int)
+    faded = drawn(made, stream, window(pcm, 0, 5, first=True)).astype(int)
 
-    idle = np.stack([sitter.plates.i420(sitter.plates.index(frame)) for frame in range(10)]).astype(int)
+    idle = np.stack([sitter.plates.i420(sitter.plates.index(frame)) for frame in range(5)]).astype(int)
     kept = np.abs(faded - idle).sum(axis=(1, 2)) / np.abs(plain - idle).sum(axis=(1, 2))
-    np.testing.assert_allclose(kept, [0.2, 0.4, 0.6, 0.8, 1, 1, 0.8, 0.6, 0.4, 0.2], atol=0.05)
+    np.testing.assert_allclose(kept, [0.2, 0.4, 0.6, 0.8, 1], atol=0.05)
+    assert shares(window(pcm, 0, 5, last=True)) == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
 
 
 def test_an_utterance_shorter_than_its_fades() -> None:
