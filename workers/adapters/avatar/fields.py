@@ -38,6 +38,7 @@ def load(file: Path) -> Any:
 
 
 def relative(path: str, where: str) -> str:
+    """A path that stays below the folder it belongs to."""
     parts = PurePosixPath(path).parts
     if path.startswith("/") or "\\" in path or ".." in parts or not parts or path != "/".join(parts):
         raise ValueError(f"{where}: {path!r} is no path below the folder of weights")
@@ -45,18 +46,21 @@ def relative(path: str, where: str) -> str:
 
 
 def known(told: Any, fields: Sequence[str], where: str) -> None:
+    """Refuse fields that are none of these."""
     mapping(told, where or "the file")
     if unknown := sorted(str(name) for name in told if name not in fields):
         raise ValueError(f"{where}{'.' if where else ''}{unknown[0]}: nobody knows this field")
 
 
 def mapping(told: Any, where: str) -> dict[str, Any]:
+    """What stands there, if that is names with values."""
     if not isinstance(told, dict):
         raise TypeError(f"{where}: it is no mapping of fields")
     return told
 
 
 def text(told: Fields, name: str, where: str = "", *, needed: bool = True) -> str:
+    """A field that holds text; "" where it may be left out."""
     value = told.get(name, "")
     named = f"{where}.{name}" if where else name
     if not isinstance(value, str):
@@ -69,6 +73,7 @@ def text(told: Fields, name: str, where: str = "", *, needed: bool = True) -> st
 def matched(
     told: Fields, name: str, pattern: re.Pattern[str], where: str = "", *, needed: bool = True
 ) -> str:
+    """A field that holds text of a certain form."""
     value = text(told, name, where, needed=needed)
     if value and not pattern.fullmatch(value):
         raise ValueError(f"{where}{'.' if where else ''}{name}: {value!r} does not look like one")
@@ -76,6 +81,7 @@ def matched(
 
 
 def names(told: Fields, name: str, pattern: re.Pattern[str], where: str) -> list[str]:
+    """A field that holds a list of names of a certain form, each once."""
     value = told.get(name, [])
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise TypeError(f"{where}.{name}: it is no list of names")
@@ -85,6 +91,7 @@ def names(told: Fields, name: str, pattern: re.Pattern[str], where: str) -> list
 
 
 def number(value: Any, where: str, smallest: int, largest: int) -> int:
+    """A whole number within its limits."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{where}: it is no whole number")
     if not smallest <= value <= largest:
