@@ -70,7 +70,8 @@ def verify(folder: Path, file: WeightFile, *, progress: Callable[[int], None] = 
         found = _sha256(path, progress)
         if found != file.sha256:
             return Verdict(file, "changed", f"its SHA-256 is {found} instead of {file.sha256}", size)
-        return Verdict(file, "ok", "size and SHA-256 are as published" if file.bytes else "SHA-256 is", size)
+        compared = "size and SHA-256 are" if file.bytes else "its SHA-256 is"
+        return Verdict(file, "ok", f"{compared} as published", size)
     if file.bytes is not None:
         return Verdict(file, "ok", "its size is as published; no SHA-256 is known", size)
     return Verdict(file, "present", "nothing was published to compare it with", size)
@@ -104,7 +105,10 @@ def load_state(path: Path) -> dict[str, Any]:
         raise fault(
             "package_missing", "Networks need torch and safetensors, and they are not installed."
         ) from exc
-    return read(path)
+    try:
+        return read(path)
+    except OSError as exc:
+        raise fault("weights_unknown", f"{path.name} cannot be read: {exc.strerror}.") from exc
 
 
 def fault(code: str, message: str) -> AdapterError:

@@ -204,6 +204,18 @@ def test_a_file_that_is_not_there_is_missing(tmp_path) -> None:
     assert refused.value.code == "weights_missing"
 
 
+def test_a_file_that_the_disk_does_not_give_is_told(tmp_path, monkeypatch) -> None:
+    torch.save(STATE, tmp_path / "network.pth")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(AdapterError, match="Permission denied") as refused:
+        weights.load_state(tmp_path / "network.pth")
+    assert refused.value.code == "weights_unknown"
+
+
 def test_a_folder_is_no_file(tmp_path) -> None:
     (tmp_path / "a.pth").mkdir()
     with pytest.raises(AdapterError):
@@ -224,7 +236,7 @@ def test_size_and_digest_are_compared_with_what_was_published(tmp_path) -> None:
         return verdict.state, verdict.detail
 
     assert state(bytes=len(data), sha256=digest)[0] == "ok"
-    assert state(sha256=digest)[0] == "ok"
+    assert state(sha256=digest) == ("ok", "its SHA-256 is as published")
     assert state(bytes=len(data))[0] == "ok"
     assert state()[0] == "present"
     wrong_size, detail = state(bytes=len(data) + 1, sha256=digest)
