@@ -15,6 +15,7 @@ from sessions import admission, ice, tokens
 from sessions.knowledge.found import Passage
 from sessions.knowledge.models import DocumentStatus, KnowledgeDocument
 from sessions.models import Persona, Recording, RecordingStatus, Session, SessionStatus, Turn
+from storage import keys
 from storage.s3 import store
 
 VIDEO_TYPE = "video/mp4"
@@ -28,6 +29,12 @@ def in_list() -> Callable[[Session], dict[str, Any]]:
         return session(row, positions().get(row.pk) if row.status == SessionStatus.QUEUED else None)
 
     return row_of_list
+
+
+def preview_url(row: Session) -> str | None:
+    """The avatar as its model shows it: another one may cut its picture differently."""
+    own = row.model == row.avatar.model
+    return link(row.avatar.preview_key if own else keys.preview_beside(row.bundle_key))
 
 
 def session(row: Session, position: int | None = None) -> dict[str, Any]:
@@ -44,7 +51,7 @@ def session(row: Session, position: int | None = None) -> dict[str, Any]:
         "failure_message": row.failure_message or None,
         "avatar": row.avatar_id,
         "avatar_name": row.avatar.name,
-        "preview_url": link(row.avatar.preview_key),
+        "preview_url": preview_url(row),
         "persona": row.persona_id,
         "persona_name": row.persona_snapshot.get("name") or None,
         "voice": row.voice,

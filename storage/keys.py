@@ -102,6 +102,16 @@ def preparation_file(avatar_id: str, preparation_id: str, version: int, name: st
     return f"{avatar(avatar_id)}{_safe(preparation_id)}/v{version:04d}/{_safe(name)}"
 
 
+def preview_beside(bundle_key: str) -> str:
+    """The still picture that was prepared with a bundle.
+
+    >>> preview_beside("avatars/avt_1/prep_1/v0002/bundle.bin")
+    'avatars/avt_1/prep_1/v0002/preview.jpg'
+    """
+    folder, _, _ = bundle_key.rpartition("/")
+    return f"{folder}/preview.jpg"
+
+
 def idle_low(idle_key: str) -> str:
     """The lower rendition beside an idle loop. Avatars of earlier versions have none.
 

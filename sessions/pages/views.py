@@ -16,7 +16,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods, require_safe
 
-from generation.avatars.presenter import link
 from project.api import problems
 from project.errors import ParleyError
 from sessions import presenter, services, wishes
@@ -80,7 +79,7 @@ def facts(session: Session) -> dict[str, Any]:
         "status": session.status,
         "avatar": {
             "name": avatar.name,
-            "preview_url": link(avatar.preview_key),
+            "preview_url": presenter.preview_url(session),
             "width": session.width,
             "height": session.height,
         },

@@ -12,7 +12,6 @@ from django.conf import settings
 from django.utils import timezone
 
 from generation import providers, voices
-from generation.avatars.presenter import link
 from generation.providers import language_model
 from project.accounts import allowances
 from project.errors import Unavailable
@@ -98,7 +97,7 @@ def _public(row: Session) -> dict[str, Any]:
     return {
         "avatar": {
             "name": row.avatar.name,
-            "preview_url": link(row.avatar.preview_key),
+            "preview_url": presenter.preview_url(row),
             "width": row.width,
             "height": row.height,
         },

@@ -5,7 +5,8 @@ import pytest
 from generation import availability
 from generation.avatars.models import Avatar, AvatarPreparation
 from project.errors import InvalidInput
-from sessions import wishes
+from sessions import presenter, services, wishes
+from sessions.pages.views import facts
 from sessions.wishes import Wish
 from storage import keys
 from tests.support.clips import ready_avatar
@@ -80,3 +81,16 @@ def test_a_strangers_avatar_does_not_exist_with_any_model(both, alice, mallory, 
         assert refused(mallory, avatar=both.pk, model=model).code == "avatar_not_found"
     foreign = ready_avatar(objects, mallory)
     assert refused(alice, avatar=foreign.pk, model=SECOND).code == "avatar_not_found"
+
+
+def test_who_joins_sees_the_still_picture_of_the_same_model(both, alice, objects) -> None:
+    AvatarPreparation.objects.update(preview_key="")
+    Avatar.objects.update(preview_key=keys.avatar_file(both.pk, 1, "preview.jpg"))
+    wanted = (Wish(avatar=both.pk, model=SECOND), Wish(avatar=both.pk))
+    other, own = (services.session_accept(alice, wishes.check(alice, wish)).session for wish in wanted)
+    shown = [facts(row)["avatar"]["preview_url"] for row in (other, own)]
+    assert "/prep_" in shown[0]
+    assert "/prep_" not in shown[1]
+    assert [presenter.session(row)["preview_url"].partition("?")[0] for row in (other, own)] == [
+        url.partition("?")[0] for url in shown
+    ]

@@ -182,3 +182,27 @@ def test_archiving_from_the_list_hides_it_until_asked_for(signed_in, avatar) -> 
     assert avatar.archived_at
     assert avatar.pk not in client.get("/admin/generation/avatar/").content.decode()
     assert avatar.pk in client.get("/admin/generation/avatar/?archived=yes").content.decode()
+
+
+def test_further_models_are_ticked_and_unticked(signed_in, objects, broker) -> None:
+    client = signed_in(Role.OPERATOR)
+    told = {"name": "Wall", "model": "mock", "image": SimpleUploadedFile("w.png", pictures.plain())}
+    client.post("/admin/generation/avatar/add/", told | {"models": ["mock", "viseme"], "ai_disclosure": "on"})
+    avatar = Avatar.objects.get()
+    assert [row.model for row in avatar.preparations.all()] == ["viseme"]
+    assert len(broker.messages) == 2
+    avatar.preparations.update(
+        status="failed", failure_code="no_face", failure_message="No <b>face</b> was found."
+    )
+    page = client.get(f"/admin/generation/avatar/{avatar.pk}/change/").content.decode()
+    assert "No &lt;b&gt;face&lt;/b&gt; was found." in page
+    listed = client.get("/admin/generation/avatar/").content.decode()
+    assert "viseme (failed)" in listed
+    change(client, avatar, models=["viseme"], description="Kept")
+    assert [row.status for row in avatar.preparations.all()] == ["failed"]
+    assert "magic is not one of" in change(client, avatar, models=["magic"]).content.decode()
+    change(client, avatar)
+    assert not avatar.preparations.exists()
+    client.post("/admin/generation/avatar/", {"action": "prepare_for_all", "_selected_action": [avatar.pk]})
+    assert "viseme" in {row.model for row in avatar.preparations.all()}
+    assert "flashtalk" not in {row.model for row in avatar.preparations.all()}  # not configured
