@@ -17,7 +17,7 @@ from workers.adapters.avatar.remote.faults import fault
 from workers.adapters.errors import AdapterError
 
 OTHER_SCENE = 30.0
-"""Thumbnails of one scene, 40 ms apart, differ by less; those of two people by more."""
+"""Thumbnails of one scene, a second apart, differ by less; those of two people by more."""
 
 
 class Gate:
@@ -30,12 +30,14 @@ class Gate:
     def __init__(self, provider: str, reference: Picture | None = None) -> None:
         self._provider, self._reference = provider, reference
         self._last: Thumbnail | None = None
+        self._since = 0  # pictures since one was looked at, that one counted
 
     def __call__(self, pictures: Sequence[bytes], announced: Announced, first: bool) -> None:
         """Raises `AdapterError`: `model_fake`, `frames_malformed`, `model_lost`."""
         for jpeg in pictures:
             self._measure(jpeg, announced)
         if first:
+            self._since = 0
             self._greet(pictures)
         if self._reference is not None:
             self._watch(pictures, announced, self._reference)
@@ -53,15 +55,16 @@ class Gate:
             raise self._fake()
 
     def _watch(self, pictures: Sequence[bytes], announced: Announced, reference: Picture) -> None:
+        """Look at the first picture of each chunk: a server draws a chunk for one session alone."""
+        if self._since and self._since < announced.slice_frames:
+            self._since += len(pictures)
+            return
         seen = thumbnail(reduced(pictures[0], self._provider))
         if self._last is None:
             self._last = thumbnail(covering(reference, announced.width, announced.height))
         if apart(seen, self._last) > OTHER_SCENE:
             raise self._foreign()
-        last = seen if len(pictures) == 1 else thumbnail(reduced(pictures[-1], self._provider))
-        if apart(last, self._last) > 2 * OTHER_SCENE:
-            raise self._foreign()
-        self._last = last
+        self._last, self._since = seen, len(pictures)
 
     def _fake(self) -> AdapterError:
         message = "The model's server runs no model: its pictures show one colour."

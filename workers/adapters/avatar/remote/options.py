@@ -32,10 +32,10 @@ class RemoteOptions:
     """Whether the server is told how large the portrait is."""
     sends_chunk: bool = False
     """Whether the server is told how much to draw at a time."""
-    wav2lip_postprocess_mode: str = ""
+    postprocess: str = ""
     template_mode: str = ""
     template_video: str = ""
-    """Sent along when a session begins, where they are set: what OmniRT knows by these names."""
+    """Sent along when a session begins, where they are set: what OmniRT's models take."""
     init: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else is sent along."""
     crossfade_frames: int = 6
@@ -69,7 +69,7 @@ def read(options: Mapping[str, Any], where: str) -> RemoteOptions:
 
 def beginning(options: RemoteOptions, profile: Profile) -> dict[str, Any]:
     """What a session is begun with, beside the portrait."""
-    named = {name: getattr(options, name) for name in _NAMED}
+    named = {theirs: getattr(options, ours) for ours, theirs in _NAMED.items()}
     said: dict[str, Any] = {name: value for name, value in named.items() if value}
     if options.sends_chunk:
         frames = profile.chunk_frames
@@ -85,7 +85,11 @@ def plain(value: Any) -> Any:
     return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-_NAMED = ("wav2lip_postprocess_mode", "template_mode", "template_video")
+_NAMED = {
+    "postprocess": "wav2lip_postprocess_mode",
+    "template_mode": "template_mode",
+    "template_video": "template_video",
+}
 _OTHER = {"init", "deadlines"}
 _NAMES = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 _LIMITS: dict[str, Callable[[Any], bool]] = {

@@ -81,7 +81,7 @@ def test_deadlines_are_the_safe_ones_unless_told_otherwise() -> None:
 
 
 def test_a_session_begins_with_what_the_server_has_to_know() -> None:
-    options = RemoteOptions(sends_chunk=True, wav2lip_postprocess_mode="basic", init={"a": 1})
+    options = RemoteOptions(sends_chunk=True, postprocess="basic", init={"a": 1})
     assert beginning(options, PROFILE) == {
         "wav2lip_postprocess_mode": "basic",
         "fps": 25,
