@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from tests.support.models import config
 from workers.adapters.avatar.alone import Alone
-from workers.adapters.avatar.base import AudioWindow, Picture
+from workers.adapters.avatar.base import AudioWindow, Picture, PreparedAvatar, Still
 from workers.adapters.avatar.models import ModelConfig
+from workers.adapters.avatar.plates.prepare import PlatesPreparer
 from workers.adapters.avatar.runtime import Forward, Host, Lease, Network
 
 PORTRAITS = Path(__file__).resolve().parents[1] / "data" / "portraits"
@@ -23,6 +25,19 @@ RATE = 16_000
 
 def portrait(name: str = "mei") -> Picture:
     return np.asarray(cv2.imread(str(PORTRAITS / f"{name}.jpg")), np.uint8)
+
+
+@cache
+def prepared(name: str = "mei") -> PreparedAvatar:
+    """The portrait as plates; its `idle` is used up."""
+    return PlatesPreparer().prepare(Still(portrait(name)))
+
+
+def small(name: str = "mei") -> Picture:
+    """The portrait at half its size, which is quicker to prepare."""
+    return np.asarray(
+        cv2.resize(portrait(name), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8
+    )
 
 
 def cut_out(name: str = "mei") -> Picture:

@@ -37,6 +37,8 @@ from workers.adapters.avatar.viseme.landmarks import Floats
 from workers.adapters.avatar.viseme.prepare import Found, at_rest, bled, find, shown
 from workers.adapters.errors import PreparationError
 
+SHORT = 2 * FPS
+SMALLEST_CROP = 16  # pixels
 MOST_PICTURES = IDLE_FRAMES // 2 + 1  # of a video: forwards and backwards they make ten seconds
 
 
@@ -106,6 +108,8 @@ class PlatesPreparer(Preparer):
         height, width = pictures[0].shape[:2]
         track, warnings = faces.follow(pictures, mouth_box, lambda part: progress(5 + part // 2))
         track = faces.calm(track)
+        if len(pictures) < SHORT:
+            warnings.append("The video is short: its movement repeats often. Four to five seconds are best.")
         bundle = PlateBundle(
             width=width,
             height=height,
@@ -161,7 +165,7 @@ def _cropped(bundle: PlateBundle, crop: Box) -> PlateBundle:
     size = np.array([bundle.width, bundle.height, bundle.width, bundle.height])
     sides = np.rint(np.array([crop.left, crop.top, crop.right, crop.bottom]) * size).astype(np.int32)
     sides = np.clip(sides, 0, size)
-    if min(sides[2] - sides[0], sides[3] - sides[1]) < 16:
+    if min(sides[2] - sides[0], sides[3] - sides[1]) < SMALLEST_CROP:
         raise PreparationError("crop_too_small", "The box that the model is to look at is too small.")
     # The box was drawn on the first picture, and goes with the face.
     moved = np.rint(bundle.points.mean(axis=1) - bundle.points[0].mean(axis=0)).astype(np.int32)

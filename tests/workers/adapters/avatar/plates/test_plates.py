@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.models import preparer
-from tests.support.plates import cut_out, filmed, portrait
+from tests.support.plates import cut_out, filmed, portrait, prepared, small
 from workers.adapters.avatar.base import IDLE_FRAMES, Background, Box, Footage, PreparedAvatar, Still
 from workers.adapters.avatar.pictures import planes, to_bgr
 from workers.adapters.avatar.plates import film
@@ -20,7 +20,7 @@ from workers.adapters.errors import AdapterError, PreparationError
 
 @pytest.fixture(scope="module")
 def mei() -> PreparedAvatar:
-    return PlatesPreparer().prepare(Still(portrait()))
+    return prepared()
 
 
 @pytest.fixture(scope="module")
@@ -164,9 +164,10 @@ def test_long_footage_is_cut_to_ten_seconds_of_loop() -> None:
 def test_a_face_that_hides_for_a_moment_is_placed_between() -> None:
     frames = filmed(12)
     frames[6] = np.full_like(frames[6], 90)
-    prepared = PlatesPreparer().prepare(Footage(frames, 25.0))
-    assert prepared.warnings == ["The face was not found in 1 of 12 pictures."]
-    points = Plates.of(prepared.bundle)
+    made = PlatesPreparer().prepare(Footage(frames, 25.0))
+    assert made.warnings[0] == "The face was not found in 1 of 12 pictures."
+    assert "short" in made.warnings[1]
+    points = Plates.of(made.bundle)
     assert np.abs(points.points(6) - (points.points(5) + points.points(7)) / 2).max() < 1.5
 
 
@@ -187,8 +188,8 @@ def test_footage_without_one_face_is_refused(pictures: list[np.ndarray], code: s
 def test_of_two_people_a_box_says_whose_mouth_it_is() -> None:
     both = np.hstack([portrait(), portrait("diego")])
     right = Box(0.70, 0.5, 0.80, 0.65)
-    prepared = PlatesPreparer().prepare(Footage([both] * 2, 25.0), mouth_box=right)
-    assert prepared.mouth_box.left > 0.6
+    made = PlatesPreparer().prepare(Footage([both] * 2, 25.0), mouth_box=right)
+    assert made.mouth_box.left > 0.6
 
 
 def test_a_drawing_is_told_to_use_another_model() -> None:
@@ -221,16 +222,16 @@ def test_a_patch_on_a_transparent_portrait_stays_inside_of_it(transparent: Prepa
 
 def test_what_the_model_looks_at_can_be_given(mei: PreparedAvatar) -> None:
     crop = Box(0.25, 0.30, 0.75, 0.70)
-    plates = Plates.of(PlatesPreparer().prepare(Still(portrait()), model_crop=crop).bundle)
+    plates = Plates.of(PlatesPreparer().prepare(Still(small()), model_crop=crop).bundle)
     assert plates.crop
-    assert plates.box(0) == (128, 192, 384, 448)
+    assert plates.box(0) == (64, 96, 192, 224)
     moved = plates.points(90).mean(axis=0) - plates.points(0).mean(axis=0)
-    assert np.abs(np.array(plates.box(90)[:2]) - (128, 192) - moved).max() <= 0.5
+    assert np.abs(np.array(plates.box(90)[:2]) - (64, 96) - moved).max() <= 0.5
 
 
 def test_a_crop_of_nothing_is_refused() -> None:
     with pytest.raises(PreparationError) as caught:
-        PlatesPreparer().prepare(Still(portrait()), model_crop=Box(0.5, 0.5, 0.5, 0.6))
+        PlatesPreparer().prepare(Still(small()), model_crop=Box(0.5, 0.5, 0.5, 0.6))
     assert caught.value.code == "crop_too_small"
 
 
@@ -326,5 +327,5 @@ def test_films_of_any_length_come_back() -> None:
 
 def test_a_large_portrait_is_scaled_like_any_other() -> None:
     large = cv2.resize(portrait(), (1200, 1500), interpolation=cv2.INTER_CUBIC)
-    prepared = PlatesPreparer().prepare(Footage([large, large], 25.0))
-    assert (prepared.width, prepared.height) == (864, 1080)
+    made = PlatesPreparer().prepare(Footage([large, large], 25.0))
+    assert (made.width, made.height) == (864, 1080)

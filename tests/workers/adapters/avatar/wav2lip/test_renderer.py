@@ -15,7 +15,8 @@ from tests.support.plates import (
     cut_out,
     filmed,
     noise,
-    portrait,
+    prepared,
+    small,
     wav2lip_config,
     window,
 )
@@ -35,7 +36,7 @@ MODES = ("basic", "easy_improved", "opentalking_improved")
 
 @pytest.fixture(scope="module")
 def mei() -> PreparedAvatar:
-    return PlatesPreparer().prepare(Still(portrait()))
+    return prepared()
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +214,9 @@ def test_the_network_is_shown_the_padded_face(mei: PreparedAvatar, weights: Path
 
 def test_a_given_crop_is_used_as_it_is(mei: PreparedAvatar, weights: Path) -> None:
     plates = Plates.of(mei.bundle)
-    left, top, right, bottom = plates.box(0)
-    crop = Box((left - 9) / 512, (top - 5) / 640, (right + 9) / 512, (bottom + 15) / 640)
-    given = PlatesPreparer().prepare(Still(portrait()), model_crop=crop)
+    left, top, right, bottom = (side // 2 for side in plates.box(0))
+    crop = Box((left - 9) / 256, (top - 5) / 320, (right + 9) / 256, (bottom + 15) / 320)
+    given = PlatesPreparer().prepare(Still(small()), model_crop=crop)
     seen: list[np.ndarray] = []
 
     def look(mel: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -243,21 +244,21 @@ def test_a_face_that_comes_back_unchanged_changes_nothing_to_be_seen(
 
 
 def test_a_transparent_avatar_speaks_before_its_background(weights: Path) -> None:
-    prepared = PlatesPreparer().prepare(Still(cut_out()))
+    avatar = PlatesPreparer().prepare(Still(cut_out()))
     green = Background(np.full((640, 512, 3), (0, 200, 0), np.uint8))
     made = renderer(Arithmetic(weights, brighter))
-    pictures = drawn(made, prepared.bundle, window(noise(2), 5, 2), background=green)
+    pictures = drawn(made, avatar.bundle, window(noise(2), 5, 2), background=green)
     shown = to_bgr(pictures[1])
     assert np.abs(shown[:30, :30].astype(int) - (0, 200, 0)).max() < 6
-    change = differences(pictures, Plates.of(prepared.bundle).before(green), 5)
+    change = differences(pictures, Plates.of(avatar.bundle).before(green), 5)
     assert change.max() > 0.8 * CHANGE
 
 
 def test_filmed_faces_speak_throughout(weights: Path) -> None:
-    prepared = PlatesPreparer().prepare(Footage(filmed(12), 25.0))
+    avatar = PlatesPreparer().prepare(Footage(filmed(12), 25.0))
     host = Arithmetic(weights, brighter)
-    pictures = drawn(renderer(host), prepared.bundle, window(np.zeros(32_000, np.int16), 3, 25))
-    plates = Plates.of(prepared.bundle)
+    pictures = drawn(renderer(host), avatar.bundle, window(np.zeros(32_000, np.int16), 3, 25))
+    plates = Plates.of(avatar.bundle)
     assert (differences(pictures, plates, 3).max(axis=(1, 2)) > 0.8 * CHANGE).all()
 
 
