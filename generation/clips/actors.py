@@ -1,6 +1,6 @@
 """What a render process keeps between fragments: renderers, loaded avatars, sound.
 
-Renderers are not thread-safe, so each thread has its own, with the avatars that it loaded.
+Renderers are not thread-safe, so each thread has its own. Loaded avatars are large, and shared by all.
 """
 
 import hashlib
@@ -43,16 +43,42 @@ class _Kept:
             self._values.popitem(last=False)
         return self._values[key]
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
+
+class _Shared:
+    """As `_Kept`, for several threads: each value is made once, and making one holds up nobody else."""
+
+    def __init__(self, size: int) -> None:
+        self._kept = _Kept(size)
+        self._lock = threading.Lock()
+        self._making: dict[Hashable, threading.Lock] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._kept:
+                return self._kept.get(key, make)
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._kept:
+                    return self._kept.get(key, make)
+            made = make()
+            with self._lock:
+                self._making.pop(key, None)
+                return self._kept.get(key, lambda: made)
+
 
 class _Thread(threading.local):
     def __init__(self) -> None:
         self.renderers: dict[str, Renderer] = {}
-        self.avatars = _Kept(AVATARS_KEPT)
         self.scenes = _Kept(SCENES_KEPT)
         self.pcm = _Kept(UTTERANCES_KEPT)
 
 
 _own = _Thread()
+_avatars = _Shared(AVATARS_KEPT)
 
 
 def renderer(model: str) -> Renderer:
@@ -77,7 +103,7 @@ def avatar(of: Renderer, bundle_key: str, sha256: str) -> Any:
             raise ObjectDamaged(bundle_key)
         return of.load(data)
 
-    return _own.avatars.get((of.profile.id, bundle_key), load)
+    return _avatars.get((of.profile.id, bundle_key), load)
 
 
 def scene(clip: Clip) -> Scene:

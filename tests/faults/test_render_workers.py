@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 
@@ -39,11 +38,12 @@ def running(batch: Batch) -> set[tuple[str, int]]:
 def held_by(batch: Batch, part: str) -> tuple[str, int]:
     """Freeze a worker while it draws, and return what it draws: what nobody goes on with."""
     pid = batch.stack.pid(part)
-    for _ in range(50):
+    for _ in range(CLIPS):
         batch.stack.wait_until(lambda: running(batch), "a fragment is drawn", 60)
         os.kill(pid, signal.SIGSTOP)
-        begun = running(batch)
-        time.sleep(0.5)  # the other one ends what it draws, long before a lease ends
+        begun, done = running(batch), len(batch.fragments_done())
+        # The other worker draws on: once it has ended one, what it held before is done as well.
+        batch.wait_fragments(done + 1)
         if left := begun & running(batch):
             assert len(left) == 1, left
             return left.pop()
