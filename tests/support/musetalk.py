@@ -4,6 +4,7 @@
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -115,23 +116,28 @@ def drawn(make: Any, sizes: dict[str, Any], seed: int) -> nn.Module:
     return made
 
 
+@cache
+def states() -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    return unet().state_dict(), vae().state_dict(), whisper().state_dict()
+
+
 def write(folder: Path, *, version: str = "v15", safe: bool = True, openai: bool | None = None) -> Path:
     """Lay out all files of a version; `safe` takes safetensors where they are published."""
     home = folder / {"v1": "musetalk", "v15": "musetalkV15"}[version]
     home.mkdir(parents=True, exist_ok=True)
     (home / "musetalk.json").write_text(json.dumps(SMALL_UNET))
-    torch.save(unet().state_dict(), home / {"v1": "pytorch_model.bin", "v15": "unet.pth"}[version])
+    torch.save(states()[0], home / {"v1": "pytorch_model.bin", "v15": "unet.pth"}[version])
     see = folder / "sd-vae"
     see.mkdir(exist_ok=True)
     (see / "config.json").write_text(json.dumps(SMALL_VAE))
-    keep(published_vae(vae().state_dict()), see / "diffusion_pytorch_model", safe=safe)
+    keep(published_vae(states()[1]), see / "diffusion_pytorch_model", safe=safe)
     hear = folder / "whisper"
     hear.mkdir(exist_ok=True)
     if (version == "v1") if openai is None else openai:
-        state = openai_whisper(whisper().state_dict())
+        state = openai_whisper(states()[2])
         torch.save({"dims": {"n_mels": 80, "n_audio_layer": 4}, "model_state_dict": state}, hear / "tiny.pt")
     else:
-        state = {f"model.{name}": value for name, value in whisper().state_dict().items()}
+        state = {f"model.{name}": value for name, value in states()[2].items()}
         keep(state, hear / ("model" if safe else "pytorch_model"), safe=safe)
     return folder
 

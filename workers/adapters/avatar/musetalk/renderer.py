@@ -96,8 +96,12 @@ class MuseTalkRenderer(Renderer):
         return out
 
     def warm(self) -> None:
-        """Load the networks, and run each once with the largest batch. Raises `AdapterError`."""
-        rows, side, square = self._max_batch, faces.SIDE, faces.SQUARE
+        """Load the networks, and run each once: on a GPU with the largest batch. Raises `AdapterError`.
+
+        On a CPU one row tells as much, and the largest batch takes minutes.
+        """
+        rows = 1 if self._host.device == "cpu" else self._max_batch
+        side, square = faces.SIDE, faces.SQUARE
         heard = self._ears.run(np.zeros((rows, BANDS, self._context.columns), np.float32))
         latents = self._sketcher.run(np.zeros((rows, side, side, 3), np.uint8))
         self._painter.run(latents, heard)

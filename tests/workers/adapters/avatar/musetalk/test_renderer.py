@@ -19,7 +19,7 @@ from tests.support import musetalk as small
 from workers.adapters.avatar.alone import Alone
 from workers.adapters.avatar.base import AudioWindow, Background
 from workers.adapters.avatar.models import ModelConfig
-from workers.adapters.avatar.musetalk import faces, layout
+from workers.adapters.avatar.musetalk import ears, faces, generator, layout
 from workers.adapters.avatar.musetalk.parsing import BiSeNet
 from workers.adapters.avatar.musetalk.renderer import MuseTalkRenderer, Stream, make, shares
 from workers.adapters.avatar.pictures import normalised, planes, to_bgr, to_i420
@@ -62,6 +62,12 @@ class Counting(Alone):
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     return small.write(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def made(weights: Path) -> MuseTalkRenderer:
+    """A renderer whose networks are loaded once for all tests that do not count."""
+    return renderer(weights)
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +145,14 @@ def film_of(made: MuseTalkRenderer, bundle: bytes, pcm: np.ndarray, *cuts: int) 
 
 @pytest.mark.parametrize("version", ["v1", "v15"])
 def test_speech_in_pieces_is_drawn_as_in_one(
-    weights: Path, tmp_path: Path, bundle: bytes, version: str
+    made: MuseTalkRenderer, tmp_path: Path, bundle: bytes, version: str
 ) -> None:
     if version == "v1":
-        weights = small.write(tmp_path, version="v1", safe=False)
+        made = renderer(small.write(tmp_path, version="v1", safe=False))
     pcm = speech(5)
 
-    whole = film_of(renderer(weights), bundle, pcm, 0, 5)
-    pieces = film_of(renderer(weights), bundle, pcm, 0, 1, 3, 5)
+    whole = film_of(made, bundle, pcm, 0, 5)
+    pieces = film_of(made, bundle, pcm, 0, 1, 3, 5)
 
     assert np.abs(pieces - whole).max() <= 2
     assert np.abs(pieces - whole).mean() < 0.01
@@ -154,10 +160,7 @@ def test_speech_in_pieces_is_drawn_as_in_one(
     assert np.abs(whole[2:] - whole[:-2]).max() > 10
 
 
-def test_only_the_lower_face_changes_and_its_edges_are_soft(
-    weights: Path, bundle: bytes, portrait: tuple[np.ndarray, np.ndarray]
-) -> None:
-    made = renderer(weights)
+def test_only_the_lower_face_changes_and_its_edges_are_soft(made: MuseTalkRenderer, bundle: bytes) -> None:
     sitter = made.load(bundle)
     stream = made.open_stream(sitter)
     points = sitter.plates.points(1)
@@ -176,9 +179,9 @@ def test_only_the_lower_face_changes_and_its_edges_are_soft(
     assert np.median(change[1:][edge]) < 8
 
 
-def test_the_same_sound_is_drawn_the_same_and_another_one_differs(weights: Path, bundle: bytes) -> None:
-    made = renderer(weights)
-
+def test_the_same_sound_is_drawn_the_same_and_another_one_differs(
+    made: MuseTalkRenderer, bundle: bytes
+) -> None:
     one, again = (film_of(made, bundle, speech(3), 0, 3) for _ in range(2))
     other = film_of(made, bundle, np.zeros(3 * 640, np.int16), 0, 3)
 
@@ -186,16 +189,18 @@ def test_the_same_sound_is_drawn_the_same_and_another_one_differs(weights: Path,
     assert np.abs(one - other).max() > 10
 
 
-def test_sessions_share_the_networks_and_get_their_own_frames(weights: Path, bundle: bytes) -> None:
+def test_sessions_share_the_networks_and_get_their_own_frames(
+    made: MuseTalkRenderer, weights: Path, bundle: bytes
+) -> None:
     hiss = np.random.default_rng(3).integers(-9000, 9000, 3 * 640).astype(np.int16)
     sounds = [speech(3), np.zeros(3 * 640, np.int16), hiss]
-    alone = [film_of(renderer(weights), bundle, pcm, 0, 3) for pcm in sounds]
+    alone = [film_of(made, bundle, pcm, 0, 3) for pcm in sounds]
     host = RenderHost(weights=weights, memory_mb=20_000)
-    made: dict[int, np.ndarray] = {}
+    shared: dict[int, np.ndarray] = {}
 
     def speak(number: int) -> None:
         own = make(config(), Runtime(host))
-        made[number] = film_of(own, bundle, sounds[number], 0, 1, 3)
+        shared[number] = film_of(own, bundle, sounds[number], 0, 1, 3)
 
     threads = [threading.Thread(target=speak, args=(number,)) for number in range(3)]
     try:
@@ -207,7 +212,7 @@ def test_sessions_share_the_networks_and_get_their_own_frames(weights: Path, bun
     finally:
         host.close()
     for number, expected in enumerate(alone):
-        assert np.abs(made[number] - expected).max() <= 2
+        assert np.abs(shared[number] - expected).max() <= 2
     for one, other in ((0, 1), (1, 2), (0, 2)):
         assert np.abs(alone[one] - alone[other]).max() > 5
 
@@ -228,17 +233,22 @@ def test_each_picture_is_looked_at_once(weights: Path, bundle: bytes) -> None:
     assert host.live == {True}
 
 
-def test_warming_runs_every_network_with_the_largest_batch(weights: Path) -> None:
+@pytest.mark.parametrize(("device", "rows"), [("cpu", 1), ("cuda:0", 3)])
+def test_warming_runs_every_network(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, device: str, rows: int
+) -> None:
+    for module in (ears, generator):
+        monkeypatch.setattr(module, "placed", lambda part, host: part)  # there need not be a GPU
     host = Counting(weights)
+    host.device = device
 
     make(dataclasses.replace(config(), max_batch=3), Runtime(host)).warm()
 
-    assert host.rows == {"musetalk.ears": [3], "musetalk.sketcher": [3], "musetalk.painter": [3]}
+    assert host.rows == {"musetalk.ears": [rows], "musetalk.sketcher": [rows], "musetalk.painter": [rows]}
     assert host.live == {False}
 
 
-def test_a_session_fades_from_idle_and_back(weights: Path, bundle: bytes) -> None:
-    made = renderer(weights)
+def test_a_session_fades_from_idle_and_back(made: MuseTalkRenderer, bundle: bytes) -> None:
     sitter = made.load(bundle)
     stream = made.open_stream(sitter)
     pcm = speech(5)
@@ -298,9 +308,8 @@ def test_landmarks_are_enough_unless_parsing_is_asked_for(weights: Path) -> None
 
 
 def test_a_transparent_avatar_stands_before_its_background(
-    weights: Path, portrait: tuple[np.ndarray, np.ndarray]
+    made: MuseTalkRenderer, portrait: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    made = renderer(weights)
     sitter = made.load(bundled(*portrait, alpha=True))
     wall = np.full((sitter.plates.height, sitter.plates.width, 3), (200, 40, 90), np.uint8)
     stream = made.open_stream(sitter, background=Background(wall))
@@ -357,14 +366,14 @@ def test_options_that_make_no_sense_are_refused(weights: Path) -> None:
         assert refused.value.code == "model_rejected"
 
 
-def test_a_folder_prepared_elsewhere_is_not_unpickled(weights: Path, tmp_path: Path) -> None:
+def test_a_folder_prepared_elsewhere_is_not_unpickled(made: MuseTalkRenderer, tmp_path: Path) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("coords.pkl", f"cos\nmkdir\n(V{tmp_path / 'run'}\ntR.".encode())
         archive.writestr("latents.pt", b"")
 
     with pytest.raises(AdapterError) as refused:
-        renderer(weights).load(out.getvalue())
+        made.load(out.getvalue())
 
     assert refused.value.code == "bundle_invalid"
     assert not (tmp_path / "run").exists()
@@ -382,8 +391,7 @@ def test_torch_is_not_loaded_before_a_network_is_run(weights: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_streams_of_one_avatar_do_not_hear_each_other(weights: Path, bundle: bytes) -> None:
-    made = renderer(weights)
+def test_streams_of_one_avatar_do_not_hear_each_other(made: MuseTalkRenderer, bundle: bytes) -> None:
     sitter = made.load(bundle)
     one, other = made.open_stream(sitter), made.open_stream(sitter)
     pcm = speech(4)
