@@ -93,7 +93,7 @@ class Held(Lease):
         if self.lost:
             raise AdapterError(
                 "The right to use the model's server was lost.",
-                provider=self._resource,
+                provider=_kind(self._resource),
                 retryable=True,
                 code="lease_lost",
             )
@@ -189,7 +189,14 @@ def lease(resource: str, *, live: bool, wait_seconds: float = 0.0) -> Any:
 
 
 def _busy(resource: str) -> AdapterError:
-    return AdapterError("The model's server is in use.", provider=resource, retryable=True, code="model_busy")
+    return AdapterError(
+        "The model's server is in use.", provider=_kind(resource), retryable=True, code="model_busy"
+    )
+
+
+def _kind(resource: str) -> str:
+    """What is held, without its address: errors are shown."""
+    return resource.partition(":")[0]
 
 
 def _key(resource: str, part: str) -> str:

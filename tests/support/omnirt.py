@@ -85,6 +85,14 @@ class OmniRT:
     """FlashTalk sessions that were lost because somebody asked for the list."""
     headers: list[dict[str, str]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
+    talks: set[Any] = field(default_factory=set)
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def cut(self) -> None:
+        """End all connections at once, as a proxy that saw nothing pass for a while."""
+        for talk in list(self.talks):
+            if (transport := talk.request.transport) is not None and self.loop is not None:
+                self.loop.call_soon_threadsafe(transport.abort)
 
 
 class _Refused(Exception):
@@ -308,19 +316,17 @@ async def _until(event: threading.Event) -> None:
 
 
 def application(state: OmniRT) -> web.Application:
-    talks: set[_Talk] = set()
-
     async def talk(request: web.Request) -> web.WebSocketResponse:
         made = _Talk(state, request, request.match_info.get("model", ""))
-        talks.add(made)
+        state.talks.add(made)
         try:
             return await made.run()
         finally:
-            talks.discard(made)
+            state.talks.discard(made)
 
     async def models(_: web.Request) -> web.Response:
         state.listed += 1
-        for made in talks:
+        for made in state.talks:
             if made.model == "flashtalk" and made.session is not None:
                 made.session = None
                 state.wiped += 1
@@ -386,6 +392,7 @@ def omnirt(port: int = 0, **settings: Any) -> Iterator[OmniRT]:
         await web.TCPSite(runner, "127.0.0.1", port).start()
         state.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         box.update(loop=asyncio.get_running_loop(), stop=asyncio.Event())
+        state.loop = box["loop"]
         ready.set()
         await box["stop"].wait()
         await runner.cleanup()

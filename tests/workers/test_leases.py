@@ -157,6 +157,7 @@ def test_without_a_broker_nothing_is_held() -> None:
     with pytest.raises(AdapterError) as caught, Leases(away).hold(SERVER, live=True):
         pass
     assert caught.value.code == "model_busy"
+    assert "gpu-1" not in str(caught.value) + caught.value.provider
 
 
 def test_many_at_once_are_one_after_another(client: redis.Redis) -> None:

@@ -133,14 +133,17 @@ def test_what_is_said_after_an_interruption_is_drawn_from_its_own_sound(
     assert sessions(server) == 1
 
 
-def test_a_forgotten_past_is_not_heard_by_the_server(case: RenderCase, server: Server) -> None:
-    renderer = case.renderer(server, crossfade_frames=0)
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_comes_after_a_forgotten_past_is_drawn_from_its_own_sound(
+    case: RenderCase, server: Server, *, anew: bool
+) -> None:
+    renderer = case.renderer(server, crossfade_frames=0, renews_on_reset=anew)
     with streamed(renderer) as stream:
         live(case, renderer, stream, 2, 1)
         renderer.reset(stream)
         assert live(case, renderer, stream, 2, 2) == sums(sound(2 * case.chunk, 2), range(2 * case.chunk))
         assert stream.seams == []
-    assert sessions(server) == 2
+    assert sessions(server) == 1 + anew
 
 
 @only([case for case in CASES if case.backend == "omnirt"])

@@ -44,6 +44,8 @@ class RemoteOptions:
     """So many chunks a session that was lost hears again."""
     renew_seconds: float = 0.0
     """After so much sound the session begins anew, for servers that grow slower with it; 0: never."""
+    renews_on_reset: bool = False
+    """Whether the session begins anew when what was said so far is to be forgotten, as by an interruption."""
     deadlines: Deadlines = field(default_factory=Deadlines)
 
 

@@ -189,8 +189,12 @@ class RemoteRenderer(StatefulRenderer):
         return idle.blended(picture, stream.loop.frame(pose.number), pose.share)
 
     def reset(self, stream: RemoteStream) -> None:
-        """The next window begins a new session on the server."""
-        stream.stale = stream.feed.chunks > stream.since
+        """What comes next is a new piece of sound.
+
+        By default the server's session goes on: to begin another may last longer than somebody who
+        interrupted would wait, and what was heard so far is soon out of its hearing.
+        """
+        stream.stale = self._options.renews_on_reset and stream.feed.chunks > stream.since
         stream.piece = None
 
     def close_stream(self, stream: RemoteStream) -> None:

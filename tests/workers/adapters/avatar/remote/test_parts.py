@@ -127,6 +127,21 @@ def test_little_is_kept_of_a_long_sound() -> None:
                 assert len(stream.feed._pictures) <= 16
 
 
+def test_a_connection_that_ended_while_nobody_spoke_is_opened_again() -> None:
+    with omnirt() as server:
+        made = remote(configured("musetalk", {"MUSETALK_BACKEND": "omnirt", "OMNIRT_URL": server.url}))
+        pcm = sound(50)
+        with streamed(made) as stream:
+            drawn(made, stream, window(pcm, 0, 25, first=True, last=True, live=True))
+            server.cut()
+            codes = drawn(
+                made, stream, window(pcm, 25, 25, first=True, last=True, live=True, origin=100)
+            ).codes
+            assert stream.seams == [125]
+        assert [code.sound for code in codes[6:-6]] == sums(pcm, range(31, 44))  # the others blend
+        assert server.sessions == 2
+
+
 def test_frames_that_nobody_composed_are_no_trouble() -> None:
     """A window that was given up half-way, and the one behind it."""
     with omnirt() as server:
