@@ -200,8 +200,7 @@ class RenderClient:
             return await self._until_answered(pending)
         finally:
             del self._pending[key]
-            if not pending.answer.cancel() and not pending.answer.cancelled():
-                pending.answer.exception()  # seen, or asyncio complains that nobody looked
+            _forgotten(pending)
 
     async def _until_answered(self, pending: Pending) -> RenderReply:
         attempt, code = 1, "render_timeout"
@@ -333,6 +332,7 @@ class RenderClient:
         finally:
             if self._pending.get(key) is pending:
                 del self._pending[key]
+            _forgotten(pending)
 
     async def _while_drawn(self, pending: Pending) -> None:
         """Wait on while the worker says that it is at it: drawing it twice would not be faster."""
@@ -429,3 +429,9 @@ class RenderClient:
 
 def _live_queues() -> list[str]:
     return [profile.live_queue for profile in profiles.profiles() if profile.live_queue]
+
+
+def _forgotten(pending: Pending) -> None:
+    """Nobody waits for the answer any more; what ended it is seen, or asyncio complains."""
+    if not pending.answer.cancel() and not pending.answer.cancelled():
+        pending.answer.exception()

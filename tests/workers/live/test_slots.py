@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import redis
@@ -152,3 +153,119 @@ async def test_an_interrupted_session_gives_its_slot_back_and_takes_it_again(
     assert module.slots_held(QUEUE) == 1
     client.forget("ses_1")
     await until(lambda: module.slots_held(QUEUE) == 0)
+
+
+# --- Streams that one worker alone can draw ------------------------------------------------------
+
+BOUND: dict[str, Any] = {"bound": ["live.viseme", QUEUE]}
+
+
+async def test_a_stream_moves_when_its_worker_is_gone(slots: Slots, broker: "redis.Redis") -> None:
+    presence.announce("live2@x", {QUEUE: 2})
+    assert (await slots.take(QUEUE, "ses_1", **BOUND)).worker == "live1@x"
+    presence.leave("live1@x", {QUEUE: 4})
+    assert (await slots.take(QUEUE, "ses_1", **BOUND)).worker == "live2@x"
+    assert (await slots.take(QUEUE, "ses_1", **BOUND)).worker == "live2@x"
+    assert module.slots_held(QUEUE) == 1
+
+
+async def test_without_another_worker_one_that_is_gone_is_waited_for_in_line(
+    slots: Slots, broker: "redis.Redis"
+) -> None:
+    await slots.take(QUEUE, "ses_1", **BOUND)
+    presence.leave("live1@x", {QUEUE: 4})
+    assert (await slots.take(QUEUE, "ses_1", **BOUND)).position == 1
+    assert module.slots_held(QUEUE) == 0
+    presence.announce("live3@x", {QUEUE: 1})
+    assert (await slots.take(QUEUE, "ses_1", **BOUND)).worker == "live3@x"
+
+
+async def test_a_worker_that_does_not_answer_is_left_only_where_there_is_another(
+    slots: Slots, broker: "redis.Redis"
+) -> None:
+    await slots.take(QUEUE, "ses_1", **BOUND)
+    assert (await slots.take(QUEUE, "ses_1", avoid="live1@x", **BOUND)).worker == "live1@x"
+    presence.announce("live2@x", {QUEUE: 1})
+    assert (await slots.take(QUEUE, "ses_1", avoid="live1@x", **BOUND)).worker == "live2@x"
+    # The second of two requests that found it silent does not send the stream back.
+    assert (await slots.take(QUEUE, "ses_1", avoid="live1@x", **BOUND)).worker == "live2@x"
+
+
+async def test_a_stream_needs_room_on_one_worker_not_on_all_together(
+    slots: Slots, broker: "redis.Redis"
+) -> None:
+    presence.announce("live2@x", {QUEUE: 4})
+    for number in range(6):
+        assert (await slots.take(QUEUE, f"ses_{number}", **BOUND)).granted
+    assert not (await slots.take(QUEUE, "large", weight=2, **BOUND)).granted
+    assert (await slots.take(QUEUE, "wide", weight=2)).position == 2
+
+
+async def test_what_a_worker_draws_of_other_models_counts(slots: Slots, broker: "redis.Redis") -> None:
+    presence.announce("live1@x", {QUEUE: 4, "live.viseme": 8})
+    presence.announce("live2@x", {QUEUE: 3})
+    for number in range(3):
+        assert (await slots.take("live.viseme", f"other_{number}")).worker == "live1@x"
+    assert (await slots.take(QUEUE, "ses_1", **BOUND)).worker == "live2@x"
+    await slots.release("live.viseme", "other_0")
+    await slots.release("live.viseme", "other_1")
+    await slots.release("live.viseme", "other_2")
+    assert (await slots.take(QUEUE, "ses_2", **BOUND)).worker == "live1@x"
+
+
+async def test_a_worker_that_does_not_serve_the_model_gets_no_stream(
+    slots: Slots, broker: "redis.Redis"
+) -> None:
+    presence.leave("live1@x", {QUEUE: 4})
+    presence.announce("live9@x", {"live.viseme": 8})
+    assert not (await slots.take(QUEUE, "ses_1", **BOUND)).granted
+
+
+async def test_it_is_known_on_which_worker_a_slot_counts(slots: Slots, broker: "redis.Redis") -> None:
+    await slots.take(QUEUE, "ses_1", **BOUND)
+    await slots.take(QUEUE, "ses_2", lease_ms=30, **BOUND)
+    await asyncio.sleep(0.05)
+    assert module.holders(QUEUE, ["ses_1", "ses_2", "ses_3"]) == ["live1@x", "", ""]
+
+
+# --- Allowances ----------------------------------------------------------------------------------
+
+MINE: dict[str, Any] = {"account": "usr_1", "allowed": 2}
+
+
+async def test_an_account_holds_no_more_than_it_is_allowed(slots: Slots) -> None:
+    assert [(await slots.take(QUEUE, f"ses_{n}", **MINE)).granted for n in range(2)] == [True, True]
+    third = await slots.take(QUEUE, "ses_2", **MINE)
+    assert (third.granted, third.refused) == (False, True)
+    assert (await slots.take(QUEUE, "other", account="usr_2", allowed=2)).granted
+    assert (await slots.take(QUEUE, "ses_0", **MINE)).granted  # it keeps what it holds
+
+
+async def test_who_is_refused_stands_in_nobodys_way(slots: Slots) -> None:
+    for number in range(3):
+        await slots.take(QUEUE, f"ses_{number}", **MINE)
+    assert (await slots.take(QUEUE, "other", account="usr_2", allowed=2)).granted
+
+
+async def test_an_account_gets_its_share_back(slots: Slots, broker: "redis.Redis") -> None:
+    await slots.take(QUEUE, "ses_0", **MINE)
+    await slots.take(QUEUE, "ses_1", lease_ms=40, **MINE)
+    assert (await slots.take(QUEUE, "ses_2", **MINE)).refused
+    await slots.release(QUEUE, "ses_0", account="usr_1")
+    assert (await slots.take(QUEUE, "ses_2", **MINE)).granted
+    await asyncio.sleep(0.06)
+    assert (await slots.take(QUEUE, "ses_3", **MINE)).granted
+
+
+async def test_the_slots_of_all_models_count_for_an_account(slots: Slots, broker: "redis.Redis") -> None:
+    presence.announce("live1@x", {QUEUE: 4, "live.viseme": 8})
+    await slots.take("live.viseme", "ses_0", **MINE)
+    await slots.take(QUEUE, "ses_1", **MINE)
+    assert (await slots.take("live.viseme", "ses_2", **MINE)).refused
+
+
+async def test_large_pictures_count_as_what_they_take_but_never_forbid_a_single_session(
+    slots: Slots,
+) -> None:
+    assert (await slots.take(QUEUE, "ses_0", weight=3, **MINE)).granted
+    assert (await slots.take(QUEUE, "ses_1", **MINE)).refused
