@@ -56,12 +56,13 @@ class Scale:
     halves: Sequence[bool]
     frames: int = FRAMES
     live: int = 20
+    repeats: int = 7
 
     @classmethod
     def of(cls, device: str) -> "Scale":
         if device == "cpu":
             cores = sorted({1, len(os.sched_getaffinity(0))})
-            return cls((1, 4, 16), 4.0, cores, 2, (False,), 25, 5)
+            return cls((1, 8), 2.0, cores, 2, (False,), frames=10, live=3, repeats=2)
         most = len(os.sched_getaffinity(0))
         threads = sorted({1, 2, 4, 8, most, most * 3 // 2})
         return cls((1, 2, 4, 8, 16, 32, 64, 128), 2.0, threads, 12, (False, True))
@@ -199,8 +200,8 @@ def measure(subject: Subject, scale: Scale) -> Measured:
     for turn in range(2):
         subject.draw(turn * scale.frames, scale.frames)
     made.batches = batches(subject, scale)
-    steps = [subject.steps(turn * scale.frames, scale.frames) for turn in range(5)]
-    first = [subject.steps(turn * FIRST_FRAMES, FIRST_FRAMES)["first"] for turn in range(9)]
+    steps = [subject.steps(turn * scale.frames, scale.frames) for turn in range(scale.repeats)]
+    first = [subject.steps(turn * FIRST_FRAMES, FIRST_FRAMES)["first"] for turn in range(scale.repeats)]
     middle = {name: statistics.median(step[name] for step in steps) for name in steps[0]}
     parts = [middle[name] * 1000 / scale.frames for name in ("hear", "network", "compose", "encode")]
     made.split = [*(f"{part:.2f}" for part in parts), f"{sum(parts):.2f}"]
@@ -407,7 +408,7 @@ def work_alone(model: str, weights: str, start_at: float) -> float:
     return time.perf_counter() - began
 
 
-_SCALING = {"viseme": 40, "wav2lip": 3}
+_SCALING = {"viseme": 40, "wav2lip": 1}
 
 
 def scaling(model: str, weights: Path) -> str:
