@@ -1,6 +1,7 @@
 """A session is drawn with the model that was asked for, if that can be had."""
 
 import pytest
+from django.db import transaction
 
 from generation import availability
 from generation.avatars.models import Avatar, AvatarPreparation
@@ -87,7 +88,8 @@ def test_who_joins_sees_the_still_picture_of_the_same_model(both, alice, objects
     AvatarPreparation.objects.update(preview_key="")
     Avatar.objects.update(preview_key=keys.avatar_file(both.pk, 1, "preview.jpg"))
     wanted = (Wish(avatar=both.pk, model=SECOND), Wish(avatar=both.pk))
-    other, own = (services.session_accept(alice, wishes.check(alice, wish)).session for wish in wanted)
+    with transaction.atomic():
+        other, own = (services.session_accept(alice, wishes.check(alice, wish)).session for wish in wanted)
     shown = [facts(row)["avatar"]["preview_url"] for row in (other, own)]
     assert "/prep_" in shown[0]
     assert "/prep_" not in shown[1]
