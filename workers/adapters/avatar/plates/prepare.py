@@ -46,7 +46,7 @@ class PlatesPreparer(Preparer):
     """`detect` finds the boxes of faces instead of the landmarks' own bounds; those stay as they are."""
 
     def __init__(self, detect: Detect | None = None) -> None:
-        self._detect = detect
+        self.detect = detect
 
     def prepare(
         self,
@@ -125,9 +125,9 @@ class PlatesPreparer(Preparer):
         self, track: faces.Track, pictures: Sequence[Picture], width: int, height: int
     ) -> NDArray[np.int32]:
         """Boxes of the detector keep their place on the face as the landmarks move."""
-        if self._detect is None:
+        if self.detect is None:
             return faces.boxes(track, width, height)
-        return faces.detected_boxes(track, pictures, self._detect, width, height)
+        return faces.detected_boxes(track, pictures, self.detect, width, height)
 
 
 def make(config: ModelConfig, runtime: Runtime) -> PlatesPreparer:

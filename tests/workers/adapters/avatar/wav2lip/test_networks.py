@@ -12,7 +12,7 @@ from workers.adapters.avatar.wav2lip.layers import FAMILIES, Family, Layer, Stac
 from workers.adapters.avatar.wav2lip.network import Wav2Lip
 from workers.adapters.errors import AdapterError
 
-THIN = {96: 2, 256: 4, 384: 8}  # they are compared with a part of their channels
+THIN = {96: 4, 256: 8, 384: 16}  # they are compared with a part of their channels
 PARAMETERS = {96: 36_298_035, 256: 53_605_683, 384: 172_667_525}
 TENSORS = {96: 352, 256: 380, 384: 507}
 BY_SIZE = {family.size: family for family in FAMILIES}

@@ -1,11 +1,14 @@
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tests.support import numeric
+from tests.support.models import preparer
 from workers.adapters.avatar.alone import Alone
+from workers.adapters.avatar.plates.prepare import PlatesPreparer
 from workers.adapters.avatar.wav2lip import priors, s3fd
 from workers.adapters.errors import AdapterError
 
@@ -225,3 +228,20 @@ def test_another_network_is_refused() -> None:
     with pytest.raises(AdapterError, match="S3FD") as caught:
         s3fd.network_of({"conv1_1.weight": torch.zeros(1)})
     assert caught.value.code == "weights_unknown"
+
+
+def test_a_models_detector_is_read_from_its_file(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    blank = {name: torch.zeros(shape) for name, shape in shapes().items()}
+    for name in HEADS:
+        blank[f"{name}_mbox_conf.bias"][-1] = 5.0 if name == "fc7" else -5.0  # one face at each of its places
+    (tmp_path / "wav2lip").mkdir()
+    torch.save(blank, tmp_path / "wav2lip" / "s3fd.pth")
+    for name in ("s3fd", "auto"):
+        made = preparer("wav2lip", {"WAV2LIP_DETECTOR": name}, weights=tmp_path)
+        assert isinstance(made, PlatesPreparer)
+        assert made.detect is not None
+        assert made.detect(picture()) == (0, 0, WIDTH, HEIGHT)  # of 80 pixels each way, cut
+    plain = preparer("wav2lip", {"WAV2LIP_DETECTOR": "mesh"}, weights=tmp_path)
+    assert isinstance(plain, PlatesPreparer)
+    assert plain.detect is None
