@@ -1,8 +1,10 @@
 """What a file may say about a server, what JPEGs are before they are decoded, how sessions are renewed."""
 
+import io
 import struct
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ from workers.adapters.avatar.remote import decoding
 from workers.adapters.avatar.remote.client import Deadlines
 from workers.adapters.avatar.remote.options import RemoteOptions, beginning, read
 from workers.adapters.errors import AdapterError
+from workers.rendering.fragment import render_fragment
 
+AHEAD = 33 * 640
 PROFILE = Profile("wav2lip", "omnirt", "batch.wav2lip", stateless=False, chunk_frames=8)
 
 
@@ -140,6 +144,19 @@ def test_a_connection_that_ended_while_nobody_spoke_is_opened_again() -> None:
             assert stream.seams == [125]
         assert [code.sound for code in codes[6:-6]] == sums(pcm, range(31, 44))  # the others blend
         assert server.sessions == 2
+
+
+def test_a_fragment_of_such_a_model_shows_each_frame_of_its_own_sound() -> None:
+    """From sound to H.264 and back: the pictures are still the right ones."""
+    with omnirt() as server:
+        made = remote(configured("musetalk", {"MUSETALK_BACKEND": "omnirt", "OMNIRT_URL": server.url}))
+        pcm = sound(50)
+        with streamed(made) as stream:
+            heard = window(pcm, 0, 50, last=True, ahead=AHEAD)
+            fragment = render_fragment(made, stream, heard, width=96, height=160)
+    with av.open(io.BytesIO(fragment.data)) as film:
+        shown = [frame.to_ndarray(format="bgr24") for frame in film.decode(video=0)]
+    assert [drawn_frames.read(picture).sound for picture in shown] == sums(pcm, range(50))
 
 
 def test_frames_that_nobody_composed_are_no_trouble() -> None:
