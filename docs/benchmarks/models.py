@@ -59,7 +59,9 @@ class Scale:
     repeats: int = 7
 
     @classmethod
-    def of(cls, device: str) -> "Scale":
+    def of(cls, device: str, *, quick: bool) -> "Scale":
+        if quick:  # whether it runs at all
+            return cls((1, 2), 0.0, (1, 2), 1, (device != "cpu",), frames=2, live=1, repeats=1)
         if device == "cpu":
             cores = sorted({1, len(os.sched_getaffinity(0))})
             return cls((1, 8), 2.0, cores, 2, (False,), frames=10, live=3, repeats=2)
@@ -455,13 +457,14 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--models", default="", help="by comma; wav2lip on a CPU, musetalk too on a GPU")
+    parser.add_argument("--quick", action="store_true", help="a minute that tries every step, for no page")
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
     on_cpu = given.device == "cpu"
     use_cores(len(os.sched_getaffinity(0)) if on_cpu else 1)
     cv2.setNumThreads(1)
     models = [m for m in given.models.split(",") if m] or (["wav2lip"] if on_cpu else ["wav2lip", "musetalk"])
-    scale, made = Scale.of(given.device), []
+    scale, made = Scale.of(given.device, quick=given.quick), []
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="parley-weights-") as folder:
         weights = Path(folder)
@@ -473,8 +476,12 @@ def main() -> int:
                 print(made[-1], flush=True)
                 subject.host.rescue()
                 subject.host.close()
-        workers = [scaling(model, weights) for model in _SCALING if on_cpu]
-    given.page.write_text(page(given.device, scale, made, workers, load), encoding="utf-8")
+        workers = [scaling(model, weights) for model in _SCALING if on_cpu and not given.quick]
+    text = page(given.device, scale, made, workers, load)
+    if given.quick:
+        print(text)
+    else:
+        given.page.write_text(text, encoding="utf-8")
     return 0
 
 
