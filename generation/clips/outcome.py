@@ -24,6 +24,8 @@ from workers.adapters.errors import AdapterError
 MAX_ATTEMPTS = 5  # starts that killed their worker, or ended in an error nobody expected
 MAX_RETRIES = 60  # orderly waits for a part that is away; about a quarter of an hour
 LONGEST_WAIT_SECONDS = 15
+BUSY = "model_busy"
+BUSY_TRIES = 2  # what is waited for then, as after so many tries
 
 _log = logging.getLogger(__name__)
 
@@ -135,6 +137,10 @@ def failed_attempt(lease: Lease, error: Exception, *, retries: int, attempts: in
     `retries` and `attempts` are the row's when this start took it, this start included.
     """
     back = {"status": FragmentStatus.PENDING} if lease.model is ClipFragment else {}
+    if isinstance(error, AdapterError) and error.code == BUSY:
+        # Somebody else has the model's one server, perhaps for an hour: that is no failure.
+        lease.release(next_attempt_at=_in(BUSY_TRIES), **back)
+        return
     if isinstance(error, StorageError | AdapterError):
         if error.retryable and retries < MAX_RETRIES:
             _log.warning("clip %s waits: %s", lease.clip_id, error)

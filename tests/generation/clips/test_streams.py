@@ -232,6 +232,21 @@ def test_a_model_that_is_away_is_waited_for_and_the_seam_told(make, broker, obje
     assert clip.warnings == [{"code": "render_seam", "at_ms": hit[0] * 40}]
 
 
+def test_a_server_that_others_have_is_waited_for_as_long_as_it_takes(
+    make, broker, objects, deck, forget
+) -> None:
+    clip = make()
+    broker.step()
+    ClipStream.objects.filter(clip=clip).update(retries=outcome.MAX_RETRIES)
+    busy = lost()
+    busy.code = "model_busy"
+    deck.opening = [busy, busy]
+    resume(clip, broker, forget)
+    pictures(clip, objects)
+    assert len(deck.tapes) == 3
+    assert clip.warnings == []
+
+
 def test_what_no_other_try_mends_ends_the_clip(make, broker, deck) -> None:
     clip = make()
     error = lost()
