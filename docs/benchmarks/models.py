@@ -222,13 +222,14 @@ def batches(subject: Subject, scale: Scale) -> list[str]:
     for name, seen in sorted(subject.host.seen.items()):
         if seen.forward is None or not seen.row:
             continue
+        short = name.rpartition("/")[2]
         for size in scale.batches:
             rows = tuple(np.repeat(array, size, axis=0) for array in seen.row)
             try:
                 seen.forward(*rows)
-                lines.append(f"| {name} | {size} | {rate(seen.forward, rows, scale.seconds)} |")
+                lines.append(f"| {short} | {size} | {rate(seen.forward, rows, scale.seconds)} |")
             except RuntimeError as error:  # torch's way to say that there is no more memory
-                lines.append(f"| {name} | {size} | {str(error).splitlines()[0][:60]} | |")
+                lines.append(f"| {short} | {size} | {str(error).splitlines()[0][:60]} | |")
                 break
     return lines
 
