@@ -15,18 +15,16 @@ KEEP_VERSIONS = timedelta(hours=2)
 def collect_old() -> int:
     """Delete the objects of old versions that no clip or session still reads; return how many."""
     store, deleted = s3.store(), 0
-    settled = Avatar.objects.filter(
-        status=AvatarStatus.READY, updated_at__lt=timezone.now() - KEEP_VERSIONS
-    ).prefetch_related("preparations")
-    for avatar in settled.iterator(chunk_size=100):
-        if any(row.updated_at >= timezone.now() - KEEP_VERSIONS for row in avatar.preparations.all()):
+    long_ago = timezone.now() - KEEP_VERSIONS
+    settled = Avatar.objects.filter(status=AvatarStatus.READY, updated_at__lt=long_ago)
+    for pk in settled.values_list("pk", flat=True).iterator():
+        # Objects first, then rows: of what is prepared meanwhile no object is listed, or its row says so.
+        listed = [found.key for found in store.list(keys.avatar(pk))]
+        avatar = settled.filter(pk=pk).prefetch_related("preparations").first()
+        if avatar is None or any(row.updated_at >= long_ago for row in avatar.preparations.all()):
             continue
         kept = _kept(avatar)
-        old = [
-            found.key
-            for found in store.list(keys.avatar(avatar.pk))
-            if found.key != avatar.source_key and _folder(found.key) not in kept
-        ]
+        old = [key for key in listed if key != avatar.source_key and _folder(key) not in kept]
         deleted += store.delete(old)
     return deleted
 

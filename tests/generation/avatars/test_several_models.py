@@ -257,6 +257,25 @@ def test_what_a_running_preparation_has_written_is_not_collected(both, objects) 
     assert objects.objects[second(both).bundle_key]  # what it replaces is shown until then
 
 
+def test_what_is_prepared_while_old_versions_are_looked_for_is_not_collected(
+    both, objects, monkeypatch
+) -> None:
+    long_ago, listed, written = timezone.now() - timedelta(hours=3), objects.list, []
+
+    def meanwhile(prefix):
+        services.avatar_prepare(both, [SECOND])
+        running = claims.claim(second(both).pk)
+        objects.put_bytes(running.key("bundle.bin"), b"new", "x/y")
+        written.append(running.key("bundle.bin"))
+        return listed(prefix)
+
+    Avatar.objects.update(updated_at=long_ago)
+    AvatarPreparation.objects.update(updated_at=long_ago)
+    monkeypatch.setattr(objects, "list", meanwhile)
+    assert versions.collect_old() == 0
+    assert objects.objects[written[0]] == b"new"
+
+
 def test_a_model_that_is_dropped_and_added_again_never_overwrites(both, workshop) -> None:
     before = second(both).bundle_key
     services.avatar_update(both, {}, models=[FIRST])

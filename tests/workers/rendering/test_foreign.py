@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.media import HEIGHT, WIDTH, decoded_numbers, frame_number, numbered_frame, silent_video
+from workers.adapters.avatar import film as films
 from workers.adapters.avatar.base import AudioWindow, Profile
 from workers.adapters.avatar.film import Limits
 from workers.adapters.errors import AdapterError
@@ -208,6 +209,25 @@ def test_what_cannot_be_used_says_why(data, code):
         numbers(data)
 
     assert (caught.value.code, caught.value.retryable) == (code, False)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_no_decoder_makes_room_for_larger_pictures_than_are_allowed(monkeypatch, codec):
+    data = filmed(codec=codec)
+    assert numbers(data) == list(range(12))
+    monkeypatch.setattr(films, "MOST_PIXELS", WIDTH * HEIGHT - 1)
+    with pytest.raises(AdapterError) as caught:
+        numbers(data)
+    assert caught.value.code == "frames_malformed"
+
+
+def test_pictures_that_nobody_would_see_are_not_decoded_without_end():
+    data = filmed(480, rate=1000)  # 12 frames of 40 ms
+
+    with pytest.raises(AdapterError, match="more pictures than can be seen") as caught:
+        numbers(data)
+    assert caught.value.code == "frames_malformed"
+    assert len(numbers(filmed(120, rate=250))) == 12
 
 
 def test_a_film_may_not_be_larger_than_its_limit():

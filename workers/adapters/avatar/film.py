@@ -26,6 +26,8 @@ from workers.adapters.errors import AdapterError
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 MAX_BYTES = 64 * 1024 * 1024
 LONGEST_SIDE = 4096
+MOST_PIXELS = LONGEST_SIDE * LONGEST_SIDE  # that a decoder makes room for, whatever the tables say
+MOST_TIMES = 16  # as many pictures as are shown: nobody films that fast
 SLACK_FRAMES = 3  # services round the length of the sound; more than that is another film
 FLAT = 4  # a picture whose brightness varies by less shows nothing
 SHAPE_TOLERANCE = 0.02
@@ -82,6 +84,7 @@ def opened(data: bytes, max_bytes: int, provider: str) -> Iterator[tuple[InputCo
         with _container(data) as container:
             if not container.streams.video:
                 raise _wrong("no pictures", provider)
+            container.streams.video[0].codec_context.options = _bounds()
             yield container, container.streams.video[0]
     except (FFmpegError, UnicodeError, ValueError) as error:
         raise _wrong("not a film that can be read", provider) from error
@@ -103,15 +106,23 @@ def missing(got: int, wanted: int, provider: str) -> AdapterError:
 
 
 def _container(data: bytes) -> InputContainer:
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    # Some codecs are opened to find out what they hold: they get the options of the container.
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "none", **_bounds()}
     return av.open(io.BytesIO(data), mode="r", options=options, metadata_errors="replace")
+
+
+def _bounds() -> dict[str, str]:
+    return {"max_pixels": str(MOST_PIXELS)}
 
 
 def _decoded(
     container: InputContainer, stream: VideoStream, limits: Limits, provider: str
 ) -> Iterator[VideoFrame]:
     _check_size(stream.codec_context.width, stream.codec_context.height, limits, provider)
-    for frame in container.decode(stream):
+    most = MOST_TIMES * (limits.frames + SLACK_FRAMES)
+    for number, frame in enumerate(container.decode(stream)):
+        if number >= most:
+            raise _wrong("more pictures than can be seen", provider)
         if frame.is_corrupt:
             raise _wrong("damaged pictures", provider)
         _check_size(frame.width, frame.height, limits, provider)

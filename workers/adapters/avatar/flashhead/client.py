@@ -79,7 +79,10 @@ class Service:
     def fetch(self, address: Address) -> bytes:
         """Download a film. The key goes to the service itself and to nobody else."""
         own = httpx.URL(self.endpoint.base_url)
-        url = httpx.URL(address.url)
+        try:
+            url = httpx.URL(address.url)
+        except httpx.InvalidURL as error:
+            raise fault("model_error", "The model's answer cannot be read.", self.provider) from error
         mine = (own.scheme, own.host, own.port) == (url.scheme, url.host, url.port)
         headers = {**(self.endpoint.headers if mine else {}), **PLAIN}
         origin = str(url.copy_with(raw_path=b"/"))

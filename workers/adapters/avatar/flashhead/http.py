@@ -257,7 +257,7 @@ class FlashHeadHttp(StatefulRenderer):
         """The film, from the first place that it is said to be at and where we may look."""
         for name in answer.names:
             found = self._places.find(name)
-            if isinstance(found, Path) and found.is_file():
+            if isinstance(found, Path) and places.is_file(found):
                 return places.read(found, PROVIDER)
             if isinstance(found, places.Address):
                 return self._service.fetch(found)

@@ -22,6 +22,7 @@ from workers.adapters.avatar.remote.faults import fault
 
 MARK = ".parley"  # in folders that we made: nobody else's are cleared away
 STALE_SECONDS = 24 * 3600
+LONGEST_NAME = 2048  # bytes of a path or an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,15 @@ class Places:
 
     def find(self, reference: str) -> Path | Address | None:
         """Where the film of this name is; None where it is nowhere that we may look."""
+        try:
+            named = 0 < len(reference.encode()) <= LONGEST_NAME and reference.isprintable()
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold
+            return None
+        if not named:
+            return None
         if reference.startswith(("http://", "https://")):
             return Address(reference) if self._may_fetch(reference) else None
-        if not reference or any(sign in reference for sign in "\0\\:"):
+        if any(sign in reference for sign in "\\:"):
             return None
         path = PurePosixPath(reference)
         shared = self.shared_remote or self.shared_local, self.shared_local
@@ -63,7 +70,7 @@ class Places:
             names = (path.name,) if path.is_absolute() else (path, path.name)
             for name in names:
                 found = _inside(Path(self.output_local), PurePosixPath(name))
-                if found and found.is_file():
+                if found and is_file(found):
                     return found
         if self.base_url and not path.is_absolute() and ".." not in path.parts:
             return Address(f"{self.base_url.rstrip('/')}/{quote(str(path))}")
@@ -85,6 +92,14 @@ def _inside(root: Path, name: PurePosixPath) -> Path | None:
     root = root.resolve()
     found = (root / name).resolve()
     return found if found.is_relative_to(root) and found != root else None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read(path: Path, provider: str) -> bytes:

@@ -23,6 +23,8 @@ from workers.adapters.avatar.flashhead.studio import Made, Studio
 from workers.adapters.avatar.flashhead.wishes import Reader, Refused
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_DIGITS = 12  # of a length
+BLOCK_BYTES = 64 * 1024
 READ_SECONDS = 30
 MAX_CONNECTIONS = 32
 _FILM = re.compile(r"/outputs/([0-9a-f]{24}\.mp4)")
@@ -79,8 +81,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         with self._refusals():
-            body = self._body()  # read first: who is refused while sending sees a broken connection
-            self._check_key()
+            length = self._length()
+            try:
+                self._check_key()
+            except Refused:
+                self._ignore(length)  # who is refused while sending sees a broken connection
+                raise
+            body = self._body(length)
             if self.path != "/v1/generate":
                 raise Refused(HTTPStatus.NOT_FOUND, "not_found", "There is no such address.")
             desk = self.server.desk
@@ -106,18 +113,26 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.desk.api_key and not hmac.compare_digest(given, wanted):
             raise Refused(HTTPStatus.UNAUTHORIZED, "unauthorized", "The API key is missing or wrong.")
 
-    def _body(self) -> bytes:
+    def _length(self) -> int:
         told = self.headers.get("Content-Length", "")
         if not told.isascii() or not told.isdecimal():
             self.close_connection = True
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "length_required", "Content-Length is needed.")
-        if int(told) > MAX_BODY_BYTES:
+        if len(told.lstrip("0")) > MAX_DIGITS or int(told) > MAX_BODY_BYTES:
             self.close_connection = True
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
-        body = self.rfile.read(int(told))
-        if len(body) < int(told):
+        return int(told)
+
+    def _body(self, length: int) -> bytes:
+        body = self.rfile.read(length)
+        if len(body) < length:
             raise ConnectionError
         return body
+
+    def _ignore(self, length: int) -> None:
+        """Let a body pass without keeping it."""
+        while length > 0 and (block := self.rfile.read(min(length, BLOCK_BYTES))):
+            length -= len(block)
 
     def _host(self) -> str:
         """As the client calls us, so that it finds the film where it found us."""

@@ -23,6 +23,7 @@ _OURS = (
     *("must start with 'audi'", "expected "),
 )
 _FULL = ("out of memory", "outofmemory", "oom")
+LARGEST = 1_000_000
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -83,7 +84,12 @@ def refusal(message: Message, provider: str) -> AdapterError:
 def whole(message: Message, name: str, provider: str) -> int:
     """A whole number that a server announces. Raises `AdapterError` (`model_profile_mismatch`)."""
     value = message.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 1 <= value <= LARGEST
+        or value % 1
+    ):
         raise fault("model_profile_mismatch", f"The model's server announces no usable {name}.", provider)
     return int(value)
 

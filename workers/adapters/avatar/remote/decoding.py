@@ -13,6 +13,9 @@ from workers.adapters.avatar.remote.faults import fault
 FLAT = 2
 """A picture whose brightest and darkest parts lie no further apart shows nothing."""
 _SIZES = frozenset((0xC0, 0xC1, 0xC2))
+_OTHER = frozenset((0xC3, 0xC5, 0xC6, 0xC7, *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
+"""Headers of kinds that no server sends; a decoder may know them, and take its size from them."""
+_SCAN = 0xDA
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 Thumbnail = NDArray[np.int16]
 
@@ -26,6 +29,8 @@ def size_of(jpeg: bytes) -> tuple[int, int] | None:
         marker = jpeg[at + 1]
         if marker in _SIZES:
             return int.from_bytes(jpeg[at + 7 : at + 9]), int.from_bytes(jpeg[at + 5 : at + 7])
+        if marker in _OTHER or marker == _SCAN:
+            return None  # what comes behind it says nothing of how large the picture is
         at += 1 if marker == 0xFF else 2 if marker in _ALONE else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
     return None
 

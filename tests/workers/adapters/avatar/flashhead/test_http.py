@@ -342,6 +342,36 @@ def test_names_of_other_places_are_nowhere(reference):
     assert found is None
 
 
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "a" * 300,
+        "x/" * 3000,
+        "\ud800.mp4",
+        "http://model/\ud800",
+        "http://model/" + "a" * 70_000,
+        "a\x01.mp4",
+    ],
+)
+def test_names_that_no_file_can_have_are_nowhere(tmp_path, reference):
+    folder = places.Places(output_local=str(tmp_path), output_remote=str(tmp_path))
+    for told in (folder, places.Places(base_url="http://model")):
+        for name in (reference, f"{tmp_path}/{reference}"):
+            found = told.find(name)
+            if isinstance(found, Path):
+                assert not places.is_file(found)
+            assert found is None or len(str(found)) < 4096
+
+
+def test_what_no_address_can_be_is_not_fetched():
+    service = FlashHeadFake()
+    with served(service):
+        asked = made(service)._service
+        with pytest.raises(AdapterError) as caught:
+            asked.fetch(places.Address(f"{service.origin}/outputs/\x01.mp4"))
+    assert caught.value.code == "model_error"
+
+
 def test_names_of_the_configured_place_are_found():
     told = places.Places(base_url="http://model:8766/outputs")
 

@@ -21,6 +21,7 @@ from tests.support.models import config
 from tests.support.remote import bundled, portrait, sound, window
 from workers.adapters.avatar import film as films
 from workers.adapters.avatar.alone import Alone
+from workers.adapters.avatar.flashhead import service
 from workers.adapters.avatar.flashhead import studio as studios
 from workers.adapters.avatar.flashhead.http import FlashHeadHttp
 from workers.adapters.avatar.flashhead.native import FlashHead
@@ -221,11 +222,12 @@ def test_a_body_that_is_no_request_is_400(client, content):
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
 
 
-def test_too_long_a_sound_and_too_large_a_body_are_413(client):
+@pytest.mark.parametrize("length", [str(MAX_BODY_BYTES + 1), "9" * 5000])
+def test_too_long_a_sound_and_too_large_a_body_are_413(client, length):
     long = asked(client, body(audio_b64=text(wav(121 * 25))))
     with closing(HTTPConnection(client.base_url.host, client.base_url.port, timeout=20)) as line:
         line.putrequest("POST", "/v1/generate")
-        line.putheader("Content-Length", str(MAX_BODY_BYTES + 1))
+        line.putheader("Content-Length", length)
         line.endheaders()
         large = line.getresponse()
         told = json.loads(large.read())
@@ -250,6 +252,20 @@ def test_strangers_are_refused(client, given):
         client.get(f"/outputs/{'0' * 24}.mp4", headers=given),
     ):
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+def test_nothing_is_kept_of_what_strangers_send(client, monkeypatch):
+    kept = []
+    whole = service._Handler._body
+    monkeypatch.setattr(
+        service._Handler, "_body", lambda self, length: kept.append(length) or whole(self, length)
+    )
+    answer = client.post("/v1/generate", content=b"x" * 1_000_000, headers={"Authorization": "Bearer wrong"})
+
+    assert answer.status_code == 401
+    assert kept == []
+    assert asked(client, body()).status_code == 200  # over the same connection
+    assert len(kept) == 1
 
 
 @pytest.mark.parametrize("path", ["/", "/outputs/../secret", f"/outputs/{'0' * 24}.mp4", "/outputs/a.mp4"])

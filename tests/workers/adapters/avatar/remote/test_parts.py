@@ -15,6 +15,7 @@ from tests.support.omnirt import omnirt
 from tests.support.remote import bundled, configured, drawn, in_windows, remote, sound, streamed, sums, window
 from workers.adapters.avatar.base import Profile
 from workers.adapters.avatar.remote import decoding
+from workers.adapters.avatar.remote.audio2video import whole
 from workers.adapters.avatar.remote.client import Deadlines
 from workers.adapters.avatar.remote.options import RemoteOptions, beginning, read
 from workers.adapters.errors import AdapterError
@@ -202,6 +203,31 @@ def test_what_is_no_jpeg_has_no_size() -> None:
         b"\xff\xd8" + b"\xff" * 99,
     ):
         assert decoding.size_of(data) is None
+
+
+@pytest.mark.parametrize("kind", [0xC3, 0xC9, 0xCA])
+def test_a_second_size_behind_one_that_a_decoder_believes_is_not_taken(kind: int) -> None:
+    """What a decoder makes room for must be what was looked at."""
+    good = jpeg(41, 67)
+    start = good.index(b"\xff\xc0")
+    header = good[start : start + 2 + int.from_bytes(good[start + 2 : start + 4])]
+    huge = bytes((0xFF, kind)) + header[2:5] + struct.pack(">HH", 20_000, 20_000) + header[9:]
+    scan = good.index(b"\xff\xda")
+    body = scan + 2 + int.from_bytes(good[scan + 2 : scan + 4])
+    behind = good[:start] + huge + good[start + len(header) : body] + header + good[body:]
+
+    assert decoding.size_of(behind) is None
+    assert decoding.size_of(good[:2] + good[scan:body] + good[start:]) is None
+
+
+@pytest.mark.parametrize(
+    "told", [float("inf"), float("-inf"), float("nan"), 1e300, 10**4000, 0, -3, 2.5, True, "8"]
+)
+def test_numbers_that_are_none_are_refused(told: object) -> None:
+    with pytest.raises(AdapterError) as caught:
+        whole({"slice_len": told}, "slice_len", "x")
+    assert caught.value.code == "model_profile_mismatch"
+    assert whole({"slice_len": 8.0}, "slice_len", "x") == 8
 
 
 def test_a_comment_before_the_size_is_skipped() -> None:
