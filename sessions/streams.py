@@ -159,12 +159,15 @@ class Streams:
                         _remember(stream, reply)
                 if reply is not None:
                     answers.send(job.request, reply)
-        except redis.RedisError as error:
-            _log.info("A fragment of %s is left: %s", stream.member, error)
+        except BaseException as error:
+            # Whatever it was, another thread can go on with this stream, or close it.
             with stream.lock:
                 stream.busy, stream.drawing = False, None
             if stream.closed:
                 self._close(stream)
+            if not isinstance(error, redis.RedisError):
+                raise
+            _log.info("A fragment of %s is left: %s", stream.member, error)
 
     def _turn(self, stream: Stream) -> Job | None:
         with stream.lock:

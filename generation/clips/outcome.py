@@ -26,6 +26,7 @@ MAX_RETRIES = 60  # orderly waits for a part that is away; about a quarter of an
 LONGEST_WAIT_SECONDS = 15
 BUSY = "model_busy"
 BUSY_TRIES = 2  # what is waited for then, as after so many tries
+LONGEST_BUSY = timedelta(hours=24)  # after that it counts as being away
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ def failed_attempt(lease: Lease, error: Exception, *, retries: int, attempts: in
     `retries` and `attempts` are the row's when this start took it, this start included.
     """
     back = {"status": FragmentStatus.PENDING} if lease.model is ClipFragment else {}
-    if isinstance(error, AdapterError) and error.code == BUSY:
+    if isinstance(error, AdapterError) and error.code == BUSY and not _old(lease.clip_id):
         # Somebody else has the model's one server, perhaps for an hour: that is no failure.
         lease.release(next_attempt_at=_in(BUSY_TRIES), **back)
         return
@@ -160,6 +161,11 @@ def failed_attempt(lease: Lease, error: Exception, *, retries: int, attempts: in
         code, message = "internal_error", "Something went wrong on our side, several times."
     if lease.rows.exists():
         fail(lease.clip_id, code, message)
+
+
+def _old(clip_id: str) -> bool:
+    """Whether a clip has waited for so long that it has to end one day."""
+    return Clip.objects.filter(pk=clip_id, created_at__lt=timezone.now() - LONGEST_BUSY).exists()
 
 
 def worn_out(lease: Lease, attempts: int) -> bool:

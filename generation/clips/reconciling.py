@@ -91,7 +91,8 @@ def send_fragments() -> int:
         status__in=(FragmentStatus.PENDING, FragmentStatus.RUNNING),
         clip__status=ClipStatus.RUNNING,
         clip__cancel_requested_at=None,
-    ).exclude(clip__model__in=_stateful())
+        clip__model__in=_stateless(),
+    )
     sent = 0
     for fragment in fragments.select_related("clip").order_by("clip__created_at", "index")[:MOST_AT_ONCE]:
         queue = profiles.load_profile(fragment.clip.model).queue
@@ -118,7 +119,11 @@ def send_streams() -> int:
     waiting = {load_profile(model).queue: _waiting(load_profile(model).queue) for model in _stateful()}
     undone = ClipFragment.objects.filter(clip=OuterRef("pk")).exclude(status=FragmentStatus.DONE)
     clips = Clip.objects.filter(
-        Exists(undone), model__in=_stateful(), status=ClipStatus.RUNNING, cancel_requested_at=None
+        Exists(undone),
+        Q(stream__isnull=True) | Q(stream__in=ClipStream.objects.filter(_stale())),
+        model__in=_stateful(),
+        status=ClipStatus.RUNNING,
+        cancel_requested_at=None,
     )
     sent = 0
     for clip in clips.order_by("created_at")[:MOST_AT_ONCE]:
@@ -137,6 +142,11 @@ def _send_stream(clip_id: str, queue: str) -> bool:
             _log.info("the stream of %s is sent again", clip_id)
             dispatch.render_stream(clip_id, queue)
     return bool(ours)
+
+
+def _stateless() -> list[str]:
+    """By name: clips of a model whose file was taken away wait until it is back, and hold up no others."""
+    return [profile.id for profile in profiles.profiles() if profile.stateless]
 
 
 def _stateful() -> list[str]:

@@ -176,6 +176,8 @@ class _Drawing:
                 started_at=started_at,
                 render_ms=render_ms,
                 done_at=timezone.now(),
+                lease_token="",  # of whoever drew it alone, before the model was moved to another backend
+                lease_until=None,
             ):
                 _warn(self.clip.pk, seams)
                 rendering.counted(self.clip.pk)

@@ -2,13 +2,15 @@
 
 Whoever waits for a live session comes first, and shares its run with other live work alone: a run takes
 longer with every row in it. Rows of a request that is larger than a run are done in several, so nothing live
-ever waits for more than one run. Every row's result goes to who asked for that row, and to nobody else.
+ever waits for more than one run. Every row's result goes to who asked for that row, and to nobody else. Of a
+run that does not end everybody hears after a while: the device is lost then.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ from workers.adapters.errors import AdapterError
 from workers.gpu.devices import is_fatal, is_out_of_memory
 
 GOOD_RUNS = 200  # after so many without a fault the batch may grow again
+STUCK_SECONDS = 900.0  # the largest batch of the slowest CPU takes less
+LOOK_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +89,7 @@ class Batcher:
         self._others: deque[_Asked] = deque()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._running_since: float | None = None  # monotonic
 
     def run(self, *batch: Array, live: bool = False) -> Array:
         """Run a batch; see `Network.run`."""
@@ -97,7 +102,11 @@ class Batcher:
             (self._live if live else self._others).append(asked)
             self._begin()
             self._changed.notify()
-        asked.over.wait()
+        while not asked.over.wait(LOOK_SECONDS):
+            if self._stuck():
+                error = TimeoutError(f"a run of {self._name} does not end")
+                self._lost(error)
+                self._fail(asked, self._judged(error))
         if asked.error is not None:
             raise asked.error
         return asked.pieces[0] if len(asked.pieces) == 1 else np.concatenate(asked.pieces)
@@ -107,8 +116,8 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
+        while self._thread is not None and self._thread.is_alive() and not self._stuck():
+            self._thread.join(LOOK_SECONDS)
 
     def _begin(self) -> None:
         if self._thread is None:
@@ -117,7 +126,15 @@ class Batcher:
 
     def _work(self) -> None:
         while pieces := self._next():
-            self._do(pieces)
+            try:
+                self._do(pieces)
+            except BaseException as error:  # noqa: BLE001 - without this thread everybody would wait for ever
+                for piece in pieces:
+                    self._fail(piece.asked, self._judged(error))
+
+    def _stuck(self) -> bool:
+        since = self._running_since
+        return since is not None and time.monotonic() - since >= STUCK_SECONDS
 
     def _next(self) -> list[_Piece]:
         """Wait for work, and take as many rows of one kind as fit into a run; none at the end."""
@@ -184,12 +201,15 @@ class Batcher:
 
     def _tried(self, arrays: tuple[Array, ...]) -> Array | None:
         """None for too little memory; by then the fault's own references to tensors are gone."""
+        self._running_since = time.monotonic()
         try:
             made = self._forward(*arrays)
         except Exception as error:
             if is_out_of_memory(error):
                 return None
             raise
+        finally:
+            self._running_since = None
         if len(made) != len(arrays[0]):
             raise _error(self._name, f"The model made {len(made)} of {len(arrays[0])}.", "model_error")
         return made
@@ -206,7 +226,7 @@ class Batcher:
         if piece.stop == asked.rows:
             asked.over.set()
 
-    def _judged(self, error: Exception) -> AdapterError:
+    def _judged(self, error: BaseException) -> AdapterError:
         if isinstance(error, AdapterError):
             return error
         _log.error("%s failed", self._name, exc_info=error)
@@ -225,10 +245,6 @@ def _checked(name: str, batch: tuple[Array, ...]) -> tuple[Array, ...]:
     if not batch or not len(batch[0]) or any(len(array) != len(batch[0]) for array in batch):
         raise ValueError(f"{name}: arrays of {[len(array) for array in batch]} rows")
     return batch
-
-
-def _joined(pieces: Sequence[_Piece]) -> tuple[Array, ...]:
-    return tuple(np.concatenate(same) for same in zip(*(piece.arrays() for piece in pieces), strict=True))
 
 
 def _error(name: str, message: str, code: str) -> AdapterError:

@@ -251,6 +251,8 @@ class RenderClient:
             sent = self._redis.pipeline(transaction=False)
             sent.set(request.sound_key, request.pcm16k, ex=SOUND_SECONDS)
             sent.lpush(key, message)
+            if kept.worker:
+                sent.expire(key, SOUND_SECONDS)  # a worker that is gone empties its queue no more
             await sent.execute()
 
         await self._steadily(pending, push)

@@ -205,3 +205,15 @@ def test_a_cancelled_clip_whose_worker_died_ends(make, broker, forget, monkeypat
     reconciling.reconcile()
     clip.refresh_from_db()
     assert clip.status == "canceled"
+
+
+def test_a_clip_whose_models_file_is_gone_holds_up_no_other(make, broker, forget) -> None:
+    lost = make(script="This is the first sentence of several. " * 6)
+    broker.step()
+    Clip.objects.filter(pk=lost.pk).update(model="gone")
+    broker.messages.clear()
+    clip = make()
+    broker.step()
+    broker.messages.clear()
+    forget(lost)
+    assert finish(clip, broker, forget).status == "succeeded"

@@ -4,8 +4,11 @@ import io
 
 import av
 import pytest
+from django.db.models import Q
+from django.utils import timezone
 
 from generation.clips import (
+    leases,
     outcome,
     parking,
     presenter,
@@ -17,7 +20,7 @@ from generation.clips import (
 )
 from generation.clips.models import Clip, ClipFragment, ClipStream
 from generation.clips.wishes import Wish
-from storage import keys
+from storage import fragments, keys
 from tests.support.clips import ready_avatar
 from tests.support.stateful import CHUNK, MODEL, Deck, Seen, lost, seen, tapes  # noqa: F401 - a fixture
 from workers import dispatch
@@ -404,3 +407,36 @@ def test_two_clips_share_no_stream(make, broker, objects, deck) -> None:
     } == {1, 2}
     with av.open(io.BytesIO(objects.objects[first.video_key])) as film:
         assert film.streams.video[0].frames == first.duration_ms // 40
+
+
+def test_a_fragment_that_two_backends_drew_is_counted_once(make, broker, objects, deck, monkeypatch) -> None:
+    clip = make()
+    draw = rendering.encoded
+    alone = []
+
+    def drawn(renderer, stream, clip, fragment, lease):
+        if not alone:  # a worker of the former backend began it, and sleeps
+            alone.append(leases.take(ClipFragment, fragment.pk, clip.pk, Q()))
+        return draw(renderer, stream, clip, fragment, lease)
+
+    monkeypatch.setattr(rendering, "encoded", drawn)
+    broker.run()
+    first = fragments_of(clip)[0]
+    with pytest.raises(leases.LeaseLost):
+        rendering.finish(alone[0], fragments.find_fragment(clip.pk, first.index), render_ms=1)
+    pictures(clip, objects)
+    assert clip.fragments_done == clip.fragments_total
+
+
+def test_a_server_that_is_taken_for_a_day_counts_as_away(make, broker, deck, forget) -> None:
+    clip = make()
+    Clip.objects.filter(pk=clip.pk).update(created_at=timezone.now() - outcome.LONGEST_BUSY * 2)
+    busy = lost()
+    busy.code = "model_busy"
+    deck.opening = [busy] * (outcome.MAX_RETRIES + 1)
+    for _ in range(outcome.MAX_RETRIES + 1):
+        broker.run()
+        forget(clip)
+        reconciling.reconcile()
+    clip.refresh_from_db()
+    assert (clip.status, clip.failure_code) == ("failed", "model_busy")

@@ -239,3 +239,36 @@ def test_no_row_of_one_thread_reaches_another(
         return True
 
     assert all(threads.map(ask, range(12)))
+
+
+def test_a_run_that_does_not_end_is_given_up_by_everybody_who_waits(
+    network: Network,
+    made: Callable[..., Batcher],
+    threads: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STUCK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    lost: list[Exception] = []
+    batcher = made(network, lost=lost.append)
+    network.gate.clear()
+    asked = [threads.submit(batcher.run, rows(1)), threads.submit(batcher.run, rows(2))]
+    try:
+        errors = [one.exception(timeout=20) for one in asked]
+        batcher.close()  # does not wait for it either
+    finally:
+        network.gate.set()
+    assert all(isinstance(error, AdapterError) and error.retryable for error in errors)
+    assert lost
+
+
+def test_what_ends_a_thread_does_not_end_the_batchers(made: Callable[..., Batcher]) -> None:
+    def forward(*batch: Any) -> Any:
+        if -1 in batch[0]:
+            raise SystemExit
+        return batch[0] * 2
+
+    batcher = made(forward)
+    with pytest.raises(AdapterError):
+        batcher.run(rows(-1))
+    assert np.array_equal(batcher.run(rows(3)), rows(3) * 2)

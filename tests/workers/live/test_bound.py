@@ -228,3 +228,13 @@ async def test_an_answer_for_another_session_is_nobodys(client: RenderClient, fi
     await first.broker.xadd(request.reply_to, wire.dump_reply(reply))
     await first.answer(request, b"ours")
     assert (await asked).data == b"ours"
+
+
+async def test_what_was_sent_to_a_worker_that_is_gone_is_not_kept_for_ever(
+    client: RenderClient, first: PlayedWorker, broker: "redis.Redis"
+) -> None:
+    asked = render(client)
+    while not (keys := [key for key in broker.keys("*worker.render1@x*") if broker.type(key) == b"list"]):
+        await asyncio.sleep(0.01)
+    assert 0 < broker.ttl(keys[0]) <= 60
+    asked.cancel()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -360,3 +361,17 @@ def test_warming_opens_no_stream(deck: Deck, broker: "redis.Redis") -> None:
 
 def test_chunks_of_the_model_are_what_this_page_says() -> None:
     assert CHUNK * SAMPLES_PER_FRAME == 2560
+
+
+def test_whatever_interrupts_a_thread_the_stream_can_go_on(
+    deck: Deck, broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holds(broker, "ses_1")
+    with monkeypatch.context() as broken:
+        broken.setattr(answers, "send", Mock(side_effect=RuntimeError))
+        with pytest.raises(RuntimeError):
+            put(ask(0, sound(4, 1)))
+    put(ask(0, sound(4, 1)))
+    put(ask(1, sound(4, 2)))
+    assert [reply.number for reply in replies(broker)] == [0, 1]
+    assert not any(stream.busy for stream in streams.kept._all())
