@@ -171,7 +171,7 @@ def _form(request: Request) -> dict[str, Any]:
         if name not in told or name in ("image", "video"):
             continue
         value = told.getlist(name) if name == "models" and hasattr(told, "getlist") else told[name]
-        if name == "models" and len(value) == 1:
+        if name == "models" and isinstance(value, list) and len(value) == 1:
             value = _listed(value[0])
         if name in ("mouth_box", "metadata", "consent") and isinstance(value, str):
             value = _parsed(name, value)

@@ -380,6 +380,13 @@ def test_a_form_may_name_the_models(staff, workshop, told, models) -> None:
     assert staff.get(answer.headers["Location"]).json()["models"] == models
 
 
+@pytest.mark.parametrize("models", [5, True, None, {"a": "b"}, [["x"]], [{}], [5.5]])
+def test_models_of_a_new_one_that_are_no_names_are_refused(staff, models) -> None:
+    answer = staff.post("/api/v1/avatars", {"name": "New", "models": models}, format="json")
+    assert answer.status_code in (400, 422), answer.content
+    assert Avatar.objects.count() == 0
+
+
 @pytest.mark.parametrize(
     ("models", "code"),
     [
