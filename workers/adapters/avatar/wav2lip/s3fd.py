@@ -36,8 +36,9 @@ class _Norm(nn.Module):
         self.weight = nn.Parameter(torch.full((channels,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        length = x.pow(2).sum(dim=1, keepdim=True).sqrt() + 1e-10
-        return x / length * self.weight[None, :, None, None]
+        whole = x.float()  # in 16 bits the squares of what VGG sees are infinite
+        length = whole.pow(2).sum(dim=1, keepdim=True).sqrt() + 1e-10
+        return (whole / length).to(x.dtype) * self.weight[None, :, None, None]
 
 
 class S3FD(nn.Module):

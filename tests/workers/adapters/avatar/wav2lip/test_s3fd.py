@@ -245,3 +245,16 @@ def test_a_models_detector_is_read_from_its_file(tmp_path: Path) -> None:
     plain = preparer("wav2lip", {"WAV2LIP_DETECTOR": "mesh"}, weights=tmp_path)
     assert isinstance(plain, PlatesPreparer)
     assert plain.detect is None
+
+
+def test_large_features_are_scaled_in_16_bits_as_in_32() -> None:
+    norm = s3fd._Norm(256, 10.0)
+    x = torch.from_numpy(np.random.default_rng(8).uniform(0, 400, (1, 256, 3, 4)).astype(np.float32))
+    x[:, :, 0, 0] = 0  # a place where nothing is seen
+    with torch.inference_mode():
+        whole, half = norm(x), norm.half()(x.half())
+
+    assert half.dtype == torch.float16
+    assert torch.isfinite(half).all()
+    assert float(whole.abs().max()) > 0.5
+    assert torch.allclose(half.float(), whole, atol=5e-3)
