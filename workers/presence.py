@@ -59,6 +59,11 @@ def present() -> list[Worker]:
     return [_worker(raw) for raw in said if isinstance(raw, bytes)]
 
 
+def leaving() -> bool:
+    """Whether this worker was told to stop."""
+    return _leaving.is_set()
+
+
 def slots() -> dict[str, int]:
     """Count, for each queue, the tasks (of a live queue, the sessions) that all workers take at once."""
     total: dict[str, int] = {}

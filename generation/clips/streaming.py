@@ -1,7 +1,8 @@
 """The render stage of stateful models: the fragments of a clip in their order, through one stream.
 
 One task draws what can be drawn, under a lease of its own. Where sound has yet to come it goes away and is
-sent again with it; where a live session waits it makes room after each fragment. A start after a crash
+sent again with it; where a live session waits it makes room after each fragment, and a worker that is
+told to stop leaves the rest to others. A start after a crash
 finds the fragments that are stored, and has the new stream draw the one before it goes on, for nobody, so
 that movement does not begin from rest. The seam is told all the same.
 """
@@ -23,7 +24,7 @@ from generation.clips.models import Clip, ClipFragment, ClipStatus, ClipStream, 
 from generation.clips.parking import Place, parked
 from storage import fragments
 from storage.fragments import FragmentInfo
-from workers import dispatch
+from workers import dispatch, presence
 from workers.profiles import load_profile
 
 MOST_WARNINGS = 50
@@ -88,7 +89,7 @@ class _Drawing:
             if self._place is not None and self._place.wanted:
                 self.close()
                 return True
-            if _somebody_waits(goes_first):
+            if presence.leaving() or _somebody_waits(goes_first):
                 return True
         return False
 

@@ -23,7 +23,7 @@ from generation.clips.wishes import Wish
 from storage import fragments, keys
 from tests.support.clips import ready_avatar
 from tests.support.stateful import CHUNK, MODEL, Deck, Seen, lost, seen, tapes  # noqa: F401 - a fixture
-from workers import dispatch
+from workers import dispatch, presence
 from workers.adapters.avatar.base import SAMPLES_PER_FRAME
 
 LONG = "This is one of several sentences. " * 3
@@ -440,3 +440,20 @@ def test_a_server_that_is_taken_for_a_day_counts_as_away(make, broker, deck, for
         reconciling.reconcile()
     clip.refresh_from_db()
     assert (clip.status, clip.failure_code) == ("failed", "model_busy")
+
+
+def test_a_worker_that_is_told_to_stop_leaves_the_rest_to_others(
+    make, broker, objects, deck, monkeypatch
+) -> None:
+    clip = make()
+    monkeypatch.setattr(presence, "leaving", lambda: True)
+    broker.step()
+    before = len(broker.messages)
+    broker.step()
+    assert clip.fragments.filter(status="done").count() == 1
+    assert len(broker.messages) == before  # one was taken, and one sent
+    parking.parked.close_all()  # it is gone
+    monkeypatch.setattr(presence, "leaving", lambda: False)
+    broker.run()
+    pictures(clip, objects)
+    assert len(deck.tapes) == 2
