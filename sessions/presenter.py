@@ -32,8 +32,11 @@ def in_list() -> Callable[[Session], dict[str, Any]]:
 
 
 def preview_url(row: Session) -> str | None:
-    """The avatar as its model shows it: another one may cut its picture differently."""
-    own = row.model == row.avatar.model
+    """The avatar as its model shows it: another one may cut its picture differently.
+
+    After the end what the session began with may be gone; the avatar's own picture stays.
+    """
+    own = row.model == row.avatar.model or row.ended_at is not None
     return link(row.avatar.preview_key if own else keys.preview_beside(row.bundle_key))
 
 

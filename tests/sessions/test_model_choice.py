@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from generation import availability
 from generation.avatars.models import Avatar, AvatarPreparation
@@ -96,3 +97,14 @@ def test_who_joins_sees_the_still_picture_of_the_same_model(both, alice, objects
     assert [presenter.session(row)["preview_url"].partition("?")[0] for row in (other, own)] == [
         url.partition("?")[0] for url in shown
     ]
+
+
+def test_after_the_end_the_avatars_own_picture_is_shown(both, alice) -> None:
+    """What the session began with is collected then, once the avatar was prepared again."""
+    with transaction.atomic():
+        row = services.session_accept(alice, wishes.check(alice, Wish(avatar=both.pk, model=SECOND))).session
+    row.avatar.preview_key = keys.avatar_file(both.pk, 1, "preview.jpg")
+    assert "/prep_" in (presenter.preview_url(row) or "")
+    row.ended_at = timezone.now()
+    assert "/v0001/preview.jpg" in (presenter.preview_url(row) or "")
+    assert "/prep_" not in (presenter.preview_url(row) or "")

@@ -22,7 +22,7 @@ _OURS = (
     *("invalid json", "missing 'ref_image'", "invalid base64", "unknown message type", "init failed"),
     *("must start with 'audi'", "expected "),
 )
-_FULL = ("out of memory", "outofmemory", "oom")
+_FULL = re.compile(r"out ?of ?memory|\boom\b")
 LARGEST = 1_000_000
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -68,7 +68,7 @@ class Audio2Video:
 def refusal(message: Message, provider: str) -> AdapterError:
     """What a server's `error` means. Its own words are not shown: they may repeat paths and addresses."""
     text, code = str(message.get("message", "")).lower(), str(message.get("code") or "")
-    if any(part in text for part in _FULL):
+    if _FULL.search(text):
         return fault("out_of_memory", "The model's server is out of memory.", provider)
     if code in _LOST_CODES or any(part in text for part in _LOST):
         return broken("model_lost", "The model's server has lost the session.", provider)

@@ -204,6 +204,8 @@ def test_threads_of_a_connection_end_with_it() -> None:
         ("x", "runtime_error", "model_error", True, True),
         ("Generate failed: CUDA out of memory", "", "out_of_memory", True, False),
         ("Init failed: out of memory", "", "out_of_memory", True, False),
+        ("OOM", "", "out_of_memory", True, False),
+        ("no room: session not found", "", "model_lost", True, True),
         ("Init failed: cannot identify image", "", "model_rejected", False, False),
         ("Expected 35840 bytes", "", "model_rejected", False, False),
         ("x", "bad_image_base64", "model_rejected", False, False),
