@@ -23,6 +23,9 @@ from workers.adapters.avatar.remote.faults import fault
 MARK = ".parley"  # in folders that we made: nobody else's are cleared away
 STALE_SECONDS = 24 * 3600
 LONGEST_NAME = 2048  # bytes of a path or an address
+_LINKLESS = os.O_NOFOLLOW | os.O_CLOEXEC
+# Folders on the way may be closed to readers; where there is no O_PATH, that cannot be helped.
+_STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | _LINKLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +106,9 @@ def is_file(path: Path) -> bool:
 
 
 def read(path: Path, provider: str) -> bytes:
-    """A film from a folder. Raises `AdapterError` for what is no file, or is too large."""
+    """A film that `Places.find` found. Raises `AdapterError` for what is no file, or is too large."""
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        opened = _opened(path)
         with os.fdopen(opened, "rb") as file:
             told = os.fstat(opened)
             if not stat.S_ISREG(told.st_mode):
@@ -115,6 +118,19 @@ def read(path: Path, provider: str) -> bytes:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise fault("model_error", "The model's film cannot be read.", provider) from error
+
+
+def _opened(path: Path) -> int:
+    """Open a file along a path without links: none may have come since it was looked at."""
+    folder = os.open(path.anchor, _STEP)
+    try:
+        for part in path.parts[1:-1]:
+            inner = os.open(part, _STEP, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(path.name, os.O_RDONLY | os.O_NONBLOCK | _LINKLESS, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 class Exchange:

@@ -363,6 +363,23 @@ def test_names_that_no_file_can_have_are_nowhere(tmp_path, reference):
             assert found is None or len(str(found)) < 4096
 
 
+def test_a_folder_that_becomes_a_link_after_it_was_looked_at_is_not_followed(tmp_path):
+    output, secret = tmp_path / "output", tmp_path / "secret"
+    for folder in (output / "today", secret):
+        folder.mkdir(parents=True)
+        (folder / "a.mp4").write_bytes(folder.name.encode())
+    told = places.Places(output_local=str(output), output_remote="/films")
+    found = told.find("/films/today/a.mp4")
+    assert isinstance(found, Path)
+    assert places.read(found, "x") == b"today"
+
+    (output / "today").rename(output / "yesterday")
+    (output / "today").symlink_to(secret)
+    with pytest.raises(AdapterError) as caught:
+        places.read(found, "x")
+    assert caught.value.code == "model_error"
+
+
 def test_what_no_address_can_be_is_not_fetched():
     service = FlashHeadFake()
     with served(service):
