@@ -198,6 +198,7 @@ class Registry(Office):
             # Last, so that what cannot be hosted takes no place from others.
             standing = await in_database(lambda: services.session_activate(session_id, fence))
         except BaseException:
+            self.client.forget(session_id)
             await in_database(lambda: services.host_release(session_id, self.process_id, fence))
             raise
         opening.place(session, standing)

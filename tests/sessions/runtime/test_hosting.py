@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -234,6 +235,21 @@ async def test_a_session_that_cannot_be_hosted_takes_no_place(
     session = await Session.objects.aget(pk=created.session.pk)
     assert (session.status, session.host) == ("created", "")
     assert (await world.join(created)).events[-1]["status"] == "active"
+
+
+async def test_a_session_that_gets_no_place_is_forgotten_where_it_was_to_be_drawn(
+    world: Any, begin: Any, monkeypatch: Any
+) -> None:
+    from project.errors import Unavailable
+
+    created = await begin()
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "sessions.services.session_activate", Mock(side_effect=Unavailable("No.", code="away"))
+        )
+        refused = await world.socket(created)
+        assert await refused.closed() == 4503
+    assert created.session.pk not in world.front.client._sessions
 
 
 async def test_candidates_that_come_before_the_answer_are_not_lost(
