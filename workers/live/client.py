@@ -300,8 +300,10 @@ class RenderClient:
         """Hold a slot, and have the stream opened on its worker, again where it moved in silence."""
         opened, opening = "", None
         pending = Pending(kept, request, asyncio.get_running_loop().create_future())
+        task = asyncio.current_task()
         try:
-            while True:
+            # The Redis client may swallow a cancellation (see `project.stopping`); the task remembers it.
+            while task is not None and not task.cancelling():
                 slot = await self._took(pending)
                 if slot is not None and slot.granted and slot.worker != opened:
                     opened = slot.worker

@@ -1,6 +1,7 @@
 """A session of a stateful model, from its process's side: one worker draws for it, until that is gone."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -124,6 +125,25 @@ async def test_an_interruption_does_not_end_the_opening(client: RenderClient, fi
     await first.take()
     client.cancel("ses_1", 0)
     assert (await first.take()).opens  # it is still asked for
+
+
+async def test_a_slot_is_let_go_although_the_broker_client_forgets_that_it_was_called_off(
+    client: RenderClient, first: PlayedWorker, broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_slot, taking = client._slots.take, asyncio.Event()
+
+    async def forgetful(*args: Any, **more: Any) -> Any:
+        taking.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.05)
+        return await take_slot(*args, **more)
+
+    monkeypatch.setattr(client._slots, "take", forgetful)
+    client.hold("ses_1", **OPENING)
+    await taking.wait()
+    client.forget("ses_1")
+    async with asyncio.timeout(20):
+        await client.close()
 
 
 async def test_a_worker_that_is_at_it_is_not_asked_again(
