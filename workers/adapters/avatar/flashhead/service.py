@@ -47,6 +47,7 @@ class Desk:
             "kind": "video",
             "path": str(made.path),
             "url": f"http://{host}/outputs/{made.path.name}",
+            "file": f"outputs/{made.path.name}",  # below the address of whoever asks through a proxy
             "mime": "video/mp4",
             "width": self.reader.width,
             "height": self.reader.height,

@@ -151,6 +151,17 @@ def test_our_own_client_passes_its_films_on_as_they_are(renderer, tmp_path):
     assert max(np.abs(one.astype(int) - two).mean() for one, two in zip(shown, whole, strict=True)) < 3
 
 
+def test_a_proxy_that_calls_the_service_otherwise_is_no_obstacle(renderer, tmp_path, monkeypatch):
+    """As one with TLS does: what the service takes for its address is not the one that was configured."""
+    monkeypatch.setattr(service._Handler, "_host", lambda self: "inside:1")
+    with serving(renderer, tmp_path) as (_, address):
+        told = config("flashhead", {"FLASHHEAD_URL": address, "FLASHHEAD_API_KEY": KEY})
+        remote = FlashHeadHttp(told, Runtime(Alone(), told.endpoint))
+        stream = remote.open_stream(remote.load(bundled(SIDE, SIDE)))
+        made = render_fragment(remote, stream, window(sound(24), 0, 24), width=SIDE, height=SIDE)
+    assert made.frames == 24
+
+
 def test_sessions_go_on_and_others_begin_at_the_portrait(client):
     def continued(**config) -> bool:
         answer = asked(client, body(config=config))
