@@ -64,7 +64,12 @@ class _Shared:
             with self._lock:
                 if key in self._kept:
                     return self._kept.get(key, make)
-            made = make()
+            try:
+                made = make()
+            except BaseException:
+                with self._lock:
+                    self._making.pop(key, None)
+                raise
             with self._lock:
                 self._making.pop(key, None)
                 return self._kept.get(key, lambda: made)

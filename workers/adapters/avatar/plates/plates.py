@@ -47,7 +47,7 @@ class Decoded:
 
     def forget(self, owner: object) -> None:
         with self._lock:
-            for key in [key for key in self._kept if key[0] is owner]:
+            for key in [key for key in list(self._kept) if key[0] is owner]:
                 self._drop(key)
 
     def _drop(self, key: tuple[object, str, int]) -> None:
