@@ -7,6 +7,7 @@ to write there.
 """
 
 import importlib
+import logging
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,8 @@ from workers.adapters.errors import AdapterError
 
 NEEDED = ("load", "open_stream", "extract_features", "infer", "compose_frame")
 STATEFUL = ("reset", "close_stream")
+
+_log = logging.getLogger(__name__)
 
 
 def make(config: ModelConfig, runtime: Runtime) -> Renderer:
@@ -35,7 +38,8 @@ def make(config: ModelConfig, runtime: Runtime) -> Renderer:
     except AdapterError:
         raise
     except Exception as exc:  # as above
-        raise _fault(config, f"{entry} fails: {exc!r}") from exc
+        _log.exception("The plug-in %s fails", entry)
+        raise _fault(config, f"{entry} fails with {type(exc).__name__}; the worker's log says more") from exc
     needed = NEEDED if config.profile.stateless else NEEDED + STATEFUL
     if absent := [one for one in needed if not callable(getattr(made, one, None))]:
         raise _fault(config, f"what {entry} makes has no {', '.join(absent)}")
@@ -50,7 +54,10 @@ def _module(config: ModelConfig, folder: Path, name: str) -> ModuleType:
     try:
         module = importlib.import_module(name)
     except Exception as exc:  # it is code of somebody else: anything may happen
-        raise _fault(config, f"{name} cannot be imported from {folder}: {exc!r}") from exc
+        # Customers may see the message: the folder and what went wrong there are for the log.
+        _log.exception("The plug-in %s cannot be imported from %s", name, folder)
+        why = f"{name} cannot be imported: {type(exc).__name__}; the worker's log says more"
+        raise _fault(config, why) from exc
     if not Path(getattr(module, "__file__", None) or "/").resolve().is_relative_to(folder):
         raise _fault(config, f"{name} is a module of another place; rename it")
     return module

@@ -68,9 +68,7 @@ class Host(Protocol):
         The least used of the others make room for it. `max_batch` bounds what is run at once.
         """
 
-    def lease(
-        self, resource: str, *, live: bool, wait_seconds: float = 0.0
-    ) -> AbstractContextManager[Lease]:
+    def lease(self, resource: str, *, live: bool, wait_seconds: float = 0.0) -> AbstractContextManager[Lease]:
         """Hold a thing that only one may use at a time, such as a server with one shared session.
 
         Raises `AdapterError` (`model_busy`, retryable) while another holds it.

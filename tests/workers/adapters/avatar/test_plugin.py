@@ -68,10 +68,10 @@ def test_what_has_to_be_set_for_a_plug_in_is_told() -> None:
     [
         ("acme_plugin", "no module:attribute"),
         ("acme_absent:Acme", "cannot be imported"),
-        ("acme_broken:Acme", "a_package_that_nobody_has"),
+        ("acme_broken:Acme", "ModuleNotFoundError"),
         ("acme_plugin:Nobody", "no Nobody"),
         ("acme_plugin:number", "no number that can be called"),
-        ("acme_plugin:fails", "no room"),
+        ("acme_plugin:fails", "fails with"),
         ("acme_torn:Acme", "SyntaxError"),
         ("acme_plugin:Half", "no reset, close_stream"),
         ("os:getcwd", "another place"),
@@ -82,7 +82,15 @@ def test_a_plug_in_that_cannot_be_used_says_why(folder, entry, why) -> None:
     with pytest.raises(AdapterError) as refused:
         renderer("quicktalk", settings(folder, entry))
     assert why in str(refused.value)
+    assert str(folder) not in str(refused.value)
     assert (refused.value.code, refused.value.retryable) == ("package_missing", False)
+
+
+def test_what_a_plug_in_said_is_for_the_log_alone(folder, caplog) -> None:
+    with pytest.raises(AdapterError) as refused:
+        renderer("quicktalk", settings(folder, "acme_broken:Acme"))
+    assert "a_package_that_nobody_has" not in str(refused.value)
+    assert "a_package_that_nobody_has" in caplog.text
 
 
 def test_a_plug_in_replaces_no_module_of_the_product(folder, monkeypatch) -> None:

@@ -113,13 +113,18 @@ def check(
 def _asked(endpoint: Endpoint, provider: str) -> dict[str, Status]:
     base = _http(endpoint.base_url)
     deadlines = httpx.Timeout(LIST_SECONDS, connect=CONNECT_SECONDS, pool=Deadlines().pool)
+    until = time.monotonic() + 2 * LIST_SECONDS
+    # As it comes: a small packed piece could become a large one.
+    headers = {**endpoint.headers, "Accept-Encoding": "identity"}
     try:
-        with client(base).stream("GET", LIST_PATH, headers=endpoint.headers, timeout=deadlines) as answer:
+        with client(base).stream("GET", LIST_PATH, headers=headers, timeout=deadlines) as answer:
             body = b""
-            for piece in answer.iter_bytes():
+            for piece in answer.iter_raw():
                 body += piece
                 if len(body) > MAX_LIST_BYTES:
                     raise fault("model_rejected", "The server's list of models is too long.", provider)
+                if time.monotonic() > until:
+                    raise fault("model_timeout", "The server's list of models did not end.", provider)
     except httpx.HTTPError:
         raise fault("model_unreachable", "The server did not tell its models.", provider) from None
     if answer.status_code != 200:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import redis
@@ -12,6 +16,7 @@ from tests.support.omnirt import Model, omnirt
 from tests.support.remote import bundled, configured, drawn, remote, sound, streamed, sums, window
 from tests.support.valkey import valkey_server
 from workers.adapters.avatar.alone import Alone
+from workers.adapters.avatar.remote import availability
 from workers.adapters.avatar.remote.availability import Listing, check, resource
 from workers.adapters.avatar.remote.renderer import RemoteRenderer
 from workers.adapters.endpoint import Endpoint
@@ -229,3 +234,32 @@ def test_bundles_are_what_they_say(host: Shared) -> None:
             with pytest.raises(AdapterError) as caught:
                 made.load(data)
             assert caught.value.code == "bundle_invalid"
+
+
+class _Drips(BaseHTTPRequestHandler):
+    """Sends a list of models that never ends, byte by byte."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b" ")
+                time.sleep(0.02)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_list_of_models_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "LIST_SECONDS", 0.3)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Drips)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(AdapterError) as given_up:
+            Listing().of(Endpoint(f"http://127.0.0.1:{server.server_port}"), Alone(), "wav2lip")
+        assert given_up.value.code == "model_timeout"
+    finally:
+        server.shutdown()
+        server.server_close()
