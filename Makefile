@@ -33,10 +33,11 @@ $(VENV)/.all: requirements/all.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/all.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt requirements/torch.txt | $(BIN)/python
+$(VENV)/.dev: requirements/dev.txt requirements/torch.txt requirements/bench.txt | $(BIN)/python
 	@echo "Installing what the checks need..."
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --no-deps -r requirements/torch.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/bench.txt
 	@touch $@ $(VENV)/.all
 
 demo: $(VENV)/.all

@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "project.api",
     "project.webhooks",
     "project.web",
+    "project.bench",
     "generation",
     "sessions",
 ]

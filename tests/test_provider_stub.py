@@ -6,9 +6,9 @@ import httpx
 import numpy as np
 import pytest
 
+from project.bench.babble import babble
+from project.bench.provider_stub import REPLY, VOICE_IDS, Settings, Stub, provider_stub
 from sessions.pipeline.vad import CHUNK_SAMPLES, VoiceDetector
-from tests.support.babble import babble
-from tests.support.provider_stub import REPLY, VOICE_IDS, Settings, Stub, provider_stub
 from workers.adapters.endpoint import Deadlines, Endpoint
 from workers.adapters.errors import AdapterError
 from workers.adapters.stt.openai_compatible import HearingDialect

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 import httpx
 
-from tests.support.stack import EmbeddedStack
+from project.bench.stack import EmbeddedStack
 
 PAGE = Path(__file__).with_suffix(".md")
 CLIPS = 5

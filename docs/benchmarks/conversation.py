@@ -1,6 +1,6 @@
 """Where the time goes between a question and the first fragment that is handed to playout.
 
-Real adapters talk HTTP to the provider stub (tests/support/provider_stub.py) in another process; real
+Real adapters talk HTTP to the provider stub (project/bench/provider_stub.py) in another process; real
 playout ticks; drawing is replaced by a wait, since `live_render` measures it. Prints and writes the time
 of each step beyond the stub's own delays, and the CPU time of the process, which other work on the
 machine does not change much.
@@ -184,7 +184,7 @@ def main() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    stub = subprocess.Popen([sys.executable, "-m", "tests.support.provider_stub", "--port", str(port)])
+    stub = subprocess.Popen([sys.executable, "-m", "project.bench.provider_stub", "--port", str(port)])
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(200):

@@ -46,7 +46,7 @@ def stub() -> Any:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.support.provider_stub", "--port", str(port)]
+    command = [sys.executable, "-m", "project.bench.provider_stub", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -26,10 +26,10 @@ import httpx
 
 from docs.benchmarks._live_page import page
 from docs.benchmarks.clip import PORTRAIT, SCRIPT, cpu, ready_avatar
-from tests.support.live_client import LiveClient
-from tests.support.provider_stub import REPLY
-from tests.support.providers import Providers
-from tests.support.stack import EmbeddedStack
+from project.bench.client import LiveClient
+from project.bench.provider_stub import REPLY
+from project.bench.providers import Providers
+from project.bench.stack import EmbeddedStack
 
 PAGE = Path(__file__).with_suffix(".md")
 DATA = Path(__file__).with_suffix(".json")

@@ -39,7 +39,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 def main() -> int:
     if sys.argv[1:2] == ["inside"]:
         return inside(Path(sys.argv[2]))
-    from tests.support.stack import EmbeddedStack
+    from project.bench.stack import EmbeddedStack
 
     cv2.setNumThreads(1)
     with (

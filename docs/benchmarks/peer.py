@@ -24,6 +24,8 @@ import av
 import cv2
 import numpy as np
 
+from project.bench.client import opus_encoder
+from project.bench.peer import LightPeer
 from rtc.clock import Pump
 from rtc.frames import IdleLoop
 from rtc.ice import IceConfig
@@ -31,8 +33,6 @@ from rtc.packets import access_units
 from rtc.peer import Peer
 from rtc.playout import Playout
 from tests.support import models
-from tests.support.light_peer import LightPeer
-from tests.support.live_client import opus_encoder
 from workers.adapters.avatar.base import Still
 from workers.rendering.live import encode_idle_loops
 

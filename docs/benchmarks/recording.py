@@ -51,7 +51,7 @@ def main() -> int:
     if sys.argv[1:2] == ["inside"]:
         print(*inside(sys.argv[2:]))
         return 0
-    from tests.support.stack import EmbeddedStack
+    from project.bench.stack import EmbeddedStack
 
     with (
         tempfile.TemporaryDirectory(prefix="parley-bench-") as folder,

@@ -15,9 +15,9 @@ import httpx
 import numpy as np
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from tests.browser.conftest import FLAGS, PATHS
 from tests.browser.live.fake_session import wait_for
-from tests.support.stack import EmbeddedStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from tests.support import pictures
-from tests.support.stack import EmbeddedStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.support.stack import EmbeddedStack
+from project.bench.stack import EmbeddedStack
 from workers.rendering.probe import inspect
 
 SCRIPT = "This is clip number {number}. It was accepted, so it will be finished."

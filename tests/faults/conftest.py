@@ -2,8 +2,8 @@
 
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from tests.faults.batch import Receiver
-from tests.support.stack import EmbeddedStack
 
 
 @pytest.fixture(scope="session")

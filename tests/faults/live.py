@@ -1,6 +1,6 @@
 """What the live fault tests share: joining, and an answer heard to its end."""
 
-from tests.support.live_client import LiveClient
+from project.bench.client import LiveClient
 
 SETTINGS = {"BUILTIN_AVATARS": "lena", "ALLOWANCE_CONCURRENT_SESSIONS": "100"}
 

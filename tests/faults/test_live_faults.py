@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from project.bench.client import LiveClient
+from project.bench.provider_stub import REPLY
+from project.bench.providers import Providers
+from project.bench.stack import EmbeddedStack
 from tests.faults.batch import ready_avatar
 from tests.faults.live import SETTINGS, answer, joined
-from tests.support.live_client import LiveClient
-from tests.support.provider_stub import REPLY
-from tests.support.providers import Providers
-from tests.support.stack import EmbeddedStack
 
 AWAY_SECONDS = 20.0
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from storage.s3 import Endpoint, ObjectStore
 from tests.support.live_worker import until, wish
-from tests.support.stack import EmbeddedStack
 from workers.live.client import RenderClient
 from workers.live.wire import RenderReply
 

@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 
+from project.bench.client import LiveClient
+from project.bench.stack import EmbeddedStack
 from tests.faults.batch import ready_avatar
-from tests.support.live_client import LiveClient
 from tests.support.media import voice
-from tests.support.stack import EmbeddedStack
 from workers.rendering.probe import inspect
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from tests.faults.batch import Batch
-from tests.support.stack import EmbeddedStack
 
 pytestmark = pytest.mark.faults
 

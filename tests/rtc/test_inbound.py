@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
+from project.bench.client import opus_encoder
 from rtc.inbound import AvDecoder, Decoder, LibopusDecoder, Microphone, decoder
-from tests.support.live_client import opus_encoder
 from tests.support.rtc import opus_packets
 
 PAYLOAD_TYPE, LEVEL_ID, SSRC = 111, 1, 77

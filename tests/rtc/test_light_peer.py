@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from project.bench.media import Watcher
+from project.bench.peer import LightPeer
 from rtc.comfort import COMFORT
 from rtc.frames import Tick
 from rtc.ice import IceConfig
 from rtc.peer import Peer
-from tests.support.light_peer import LightPeer
-from tests.support.live_media import Watcher
 from tests.support.rtc import Told, idle_units, playing, tick
 
 

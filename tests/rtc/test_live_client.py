@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from project.bench.client import LiveClient
+from project.bench.lossy import Line, LossyPath
 from rtc.clock import Driven, Pump
 from rtc.frames import IdleLoop, Segment
 from rtc.ice import IceConfig
 from rtc.peer import Peer
 from rtc.playout import Playout
 from tests.rtc.cast import Told as PlayoutTold
-from tests.support.live_client import LiveClient
-from tests.support.lossy import Line, LossyPath
 from tests.support.rtc import idle_units, opus_packets
 
 THINKING_SECONDS = 0.3

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from project.bench.lossy import Line, LossyPath
 from rtc.ice import IceConfig
 from rtc.peer import Peer
-from tests.support.lossy import Line, LossyPath
 from tests.support.rtc import Client, Told, playing
 
 

@@ -6,9 +6,9 @@ import av
 import pytest
 from aiortc.codecs.h264 import h264_depayload
 
+from project.bench.media import annex_b
 from rtc.frames import AccessUnit
 from rtc.payloads import MAX_PAYLOAD, h264_payloads, nal_units, payloads_of
-from tests.support.live_media import annex_b
 from tests.support.rtc import idle_units
 
 SPS, PPS, SEI = b"\x67\x42\xe0\x1f", b"\x68\xce\x3c\x80", b"\x06\x05note"

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from project.bench.peer import LightPeer
 from rtc.errors import PeerError
 from rtc.ice import IceConfig
 from rtc.peer import Peer
 from rtc.sdp import MAX_CANDIDATES
-from tests.support.light_peer import LightPeer
 from tests.support.rtc import Client, Speaking, Told, connected, playing, tick
 
 

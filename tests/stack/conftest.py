@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from tests.faults.batch import ready_avatar
-from tests.support.stack import EmbeddedStack
 
 # Where a test may stand a server that the stack is allowed to call; 127.0.0.1 stays forbidden.
 REACHABLE = "127.0.0.2"

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.stack import EmbeddedStack
+from project.bench.stack import EmbeddedStack
 
 SECONDS = 30.0
 MAKE = """

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, unix_connect
 
+from project.bench.client import LiveClient
+from project.bench.stack import EmbeddedStack
 from project.embedded.home import Home
-from tests.support.live_client import LiveClient
-from tests.support.stack import EmbeddedStack
 
 TASKS, SESSIONS, FILES = "parley_live_tasks", "parley_live_sessions", "process_open_fds"
 MEMORY = "process_resident_memory_bytes"

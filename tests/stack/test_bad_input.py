@@ -18,11 +18,11 @@ import httpx
 import numpy as np
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from tests.stack.conftest import REACHABLE
 from tests.stack.customers import SECONDS, client, customer, refused
 from tests.support.media import png_header, silent_video, wav
 from tests.support.pictures import couple, encoded, plain, portrait
-from tests.support.stack import EmbeddedStack
 
 CLIPS, BATCH, AVATARS, UPLOADS = "/api/v1/clips", "/api/v1/clips/batch", "/api/v1/avatars", "/api/v1/uploads"
 HOOKS = "/api/v1/webhook-endpoints"

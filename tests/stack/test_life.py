@@ -13,10 +13,10 @@ import httpx
 import pytest
 import redis
 
+from project.bench.stack import EmbeddedStack
 from project.embedded.process import marked
 from project.embedded.stack import ROOT
 from storage.s3 import Endpoint, ObjectStore
-from tests.support.stack import EmbeddedStack
 
 FEW = ("valkey", "storage")
 

@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from tests.stack.customers import client, customer, refused
 from tests.stack.test_bad_input import BODIES, JSON, QUERIES, STRANGE
 from tests.support.media import voice, wav
-from tests.support.stack import EmbeddedStack
 
 SESSIONS, RECORDINGS, PERSONAS = "/api/v1/sessions", "/api/v1/recordings", "/api/v1/personas"
 STEERING = ("say", "ask", "interrupt", "end")

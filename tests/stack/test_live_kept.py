@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from tests.stack.customers import client, refused
 from tests.stack.live import customer
 from tests.support.media import voice, wav
-from tests.support.stack import EmbeddedStack
 
 QUESTION = Path(__file__).parents[1] / "data" / "speech" / "question.ogg"
 STORY = "This is a long story about a very small hotel by the sea, and nobody will ever hear the end of it. "

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from sessions.runtime.links import GOING_AWAY, NORMAL, REPLACED
 from tests.stack.live import customer, figures
-from tests.support.stack import EmbeddedStack
 
 QUESTION = "What can you tell me about clips?"
 

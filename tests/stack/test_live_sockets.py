@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from project.bench.stack import EmbeddedStack
 from sessions.runtime.memory import EVERY_SECONDS
 from tests.stack.live import FILES, MEMORY, SESSIONS, TASKS, Customer, customer, figures
-from tests.support.stack import EmbeddedStack
 
 CYCLES = 200
 MEGABYTE = 1024 * 1024

@@ -24,14 +24,14 @@ import numpy as np
 import pytest
 import yaml
 
+from project.bench.client import LiveClient
+from project.bench.provider_stub import provider_stub
+from project.bench.stack import EmbeddedStack
 from project.embedded.stack import ROOT
 from tests.support import drawn_frames, flashhead, musetalk, wav2lip
 from tests.support.drawn_frames import Code
 from tests.support.flashtalk import flashtalk
-from tests.support.live_client import LiveClient
 from tests.support.omnirt import Model, OmniRT, omnirt
-from tests.support.provider_stub import provider_stub
-from tests.support.stack import EmbeddedStack
 from workers.adapters.avatar.models import BUILT_IN
 
 WIDTH, HEIGHT = 240, 400

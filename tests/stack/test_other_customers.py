@@ -11,11 +11,11 @@ import httpx
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from project.bench.stack import EmbeddedStack
 from tests.stack.customers import PASSWORD, client, customer, refused
 from tests.stack.test_bad_input import CLIPS, ended
 from tests.support.media import voice, wav
 from tests.support.pictures import plain
-from tests.support.stack import EmbeddedStack
 
 FAVICON = "/static/web/favicon.svg"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")

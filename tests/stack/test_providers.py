@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
+from project.bench.babble import RATE, babble
+from project.bench.client import LiveClient
+from project.bench.provider_stub import Stub, provider_stub
+from project.bench.stack import EmbeddedStack
 from tests.faults.batch import ready_avatar
-from tests.support.babble import RATE, babble
 from tests.support.dashscope import DashScope, dashscope
 from tests.support.edge_service import edge_service
 from tests.support.elevenlabs import ElevenLabsService, elevenlabs
 from tests.support.http_service import HttpService, served
-from tests.support.live_client import LiveClient
 from tests.support.mimo import Mimo
 from tests.support.openai_speech import OpenAISpeech
-from tests.support.provider_stub import Stub, provider_stub
 from tests.support.speech_services import SpeechServiceFake
-from tests.support.stack import EmbeddedStack
 from workers.adapters import catalogue
 from workers.speech import voices
 

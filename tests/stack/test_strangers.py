@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from project.embedded import seaweed
 from tests.support.sockets import listening, unix_sockets
-from tests.support.stack import EmbeddedStack
 
 # What the parts of an open SeaweedFS would answer to anybody.
 READS = (

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from project.bench.stack import EmbeddedStack
 from storage.s3 import Endpoint, ObjectStore
 from tests.support.objects import MemoryStore
-from tests.support.stack import EmbeddedStack
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from xml.sax.saxutils import escape
 
 from aiohttp import WSMsgType, web
 
-from tests.support.babble import RATE, babble
+from project.bench.babble import RATE, babble
 from tests.support.encoding import encoded
 
 TOKEN = "6A5AA1D4EAFF4E9FB37E23D68491D6F4"

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from aiohttp import BodyPartReader, WSMsgType, web
 
-from tests.support.babble import RATE, babble
+from project.bench.babble import RATE, babble
 from tests.support.encoding import encoded
 
 KEY = "xi-test-key"

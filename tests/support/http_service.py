@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from tests.support.babble import RATE, babble
+from project.bench.babble import RATE, babble
 
 KEY = "secret"
 TEXT = "Marmalade umbrellas never whistle."

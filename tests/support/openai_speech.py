@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from tests.support.babble import babble
+from project.bench.babble import babble
 from tests.support.encoding import encoded
 from tests.support.http_service import Answer, HttpService, Wrong, body_of, run, send
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.babble import babble
+from project.bench.babble import babble
 from tests.support.http_service import Answer, HttpService, Wrong, body_of, run, send
 
 _PROMPT = frozenset({"prompt_audio", "prompt_text"})

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from project.bench.provider_stub import provider_stub
 from tests.generation.providers.conftest import SECRET
 from tests.support import media
 from tests.support.dashscope import dashscope
 from tests.support.elevenlabs import VOICE, ElevenLabsService
 from tests.support.http_service import served
-from tests.support.provider_stub import provider_stub
 from tests.support.speech_services import SpeechServiceFake
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -1,7 +1,7 @@
 import pytest
 
+from project.bench.provider_stub import provider_stub
 from sessions.pipeline.language import language_model
-from tests.support.provider_stub import provider_stub
 from workers.adapters.llm.base import Message
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from project.bench.provider_stub import REPLY, Stub, provider_stub
 from sessions.pipeline.conversation import Conversation
 from sessions.pipeline.ports import AvatarSetup, PersonaSetup, Setup
 from tests.sessions.pipeline.cast import (
@@ -17,7 +18,6 @@ from tests.sessions.pipeline.cast import (
     ScriptedWorker,
     Stage,
 )
-from tests.support.provider_stub import REPLY, Stub, provider_stub
 from workers.adapters import registry
 from workers.adapters.endpoint import Endpoint
 from workers.speech import voices

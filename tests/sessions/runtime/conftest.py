@@ -15,6 +15,7 @@ from django.db import connections
 
 from generation.avatars.models import Avatar
 from project.accounts.models import User
+from project.bench.peer import LightPeer
 from rtc.frames import IdleLoop
 from sessions import consumers, routing
 from sessions.models import Session
@@ -23,7 +24,6 @@ from sessions.pipeline.ports import Setup, Stage, TurnRecord
 from sessions.runtime import database, idle, opening
 from sessions.runtime.registry import Registry
 from sessions.services import Created
-from tests.support.light_peer import LightPeer
 from tests.support.rtc import idle_units
 from tests.support.sessions import create
 from tests.support.valkey import valkey_server

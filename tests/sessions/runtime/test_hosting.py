@@ -6,9 +6,9 @@ from unittest.mock import Mock
 
 import pytest
 
+from project.bench.peer import LightPeer
 from sessions.models import Session, Turn
 from sessions.runtime.links import NORMAL, REPLACED
-from tests.support.light_peer import LightPeer
 
 
 async def test_a_client_joins_is_told_everything_and_sees_the_idle_loop(world: Any, begin: Any) -> None:

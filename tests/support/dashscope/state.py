@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from aiohttp import web
 
-from tests.support.babble import RATE, babble
+from project.bench.babble import RATE, babble
 
 KEY = "sk-known-to-the-server"
 STATUSES = {"400", "401", "403", "404", "429", "500", "502", "503"}

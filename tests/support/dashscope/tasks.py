@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from tests.support.babble import babble
+from project.bench.babble import babble
 from tests.support.dashscope.state import (
     CLONES_OF_COSYVOICE,
     COSYVOICE,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.babble import RATE, babble
+from project.bench.babble import RATE, babble
 from tests.support.dashscope import KEY, DashScope, dashscope
 from tests.support.dashscope.state import Clone
 from tests.support.servers import http_server, reply

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from tests.support.provider_stub import REPLY, Stub, provider_stub
+from project.bench.provider_stub import REPLY, Stub, provider_stub
 from workers.adapters.endpoint import Endpoint
 from workers.adapters.errors import AdapterError
 from workers.adapters.llm.base import Message, Usage

@@ -5,7 +5,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from tests.support.babble import RATE, babble
+from project.bench.babble import RATE, babble
 from tests.support.encoding import encoded
 from workers.adapters.errors import AdapterError
 from workers.adapters.tts.compressed import SLICE_BYTES, CompressedDecoder, decoded

@@ -215,7 +215,7 @@ class LightPeer:
                 await self.connection.add(candidate)
             values.setdefault(name, value)
         await self.connection.add_remote_candidate(None)
-        self.transport._set_role("server" if values["setup"] == "active" else "client")
+        self.transport._set_role("server" if values["setup"] == "active" else "client")  # noqa: SLF001 - aiortc sets it from the answer, as we do
         ice = self.transport.transport
         await ice.start(RTCIceParameters(values["ice-ufrag"], values["ice-pwd"]))
         if ice.state != "completed":

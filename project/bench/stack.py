@@ -184,7 +184,7 @@ class EmbeddedStack:
             base_url=self.base_url,
             headers={"Authorization": f"Bearer {self.api_key}"},
             timeout=60,
-            verify=False,
+            verify=False,  # noqa: S501 - certificates of our own making
         )
 
     def environment(self) -> dict[str, str]:

@@ -15,10 +15,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from project.bench.peer import Arrival, LightPeer
 from rtc.frames import FRAME_SECONDS
 from rtc.inbound import Decoder, decoder
 from rtc.payloads import FU_A, STAP_A
-from tests.support.light_peer import Arrival, LightPeer
 from workers.adapters.avatar.mock.card import UnreadableCardError, read_card
 
 PACKET_SECONDS = 0.020

@@ -4,7 +4,7 @@ Speaks OpenAI's protocol as our sidecar does, so that LLM_BASE_URL and SPEECH_UR
 By default the first token comes after 150 ms and then one every 20 ms, the first sound of speech after
 100 ms and the rest at once.
 
-    python -m tests.support.provider_stub --port 8700
+    python -m project.bench.provider_stub --port 8700
 
 `GET /control` tells the settings and what was asked, `POST /control` changes settings while it runs:
 
@@ -31,7 +31,7 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from tests.support.babble import RATE, babble
+from project.bench.babble import RATE, babble
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -398,7 +398,7 @@ def _runner(state: State) -> web.AppRunner:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.support.provider_stub", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m project.bench.provider_stub", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8700)
     options = parser.parse_args()

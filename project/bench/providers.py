@@ -9,20 +9,20 @@ from typing import Any, Self
 
 import httpx
 
-from tests.support.stack import ROOT
+from project.embedded.stack import ROOT
 
 START_SECONDS = 20.0
 
 
 class Providers:
-    """Language model, voice and hearing; see `tests.support.provider_stub`."""
+    """Language model, voice and hearing; see `project.bench.provider_stub`."""
 
     def __init__(self) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        self._command = [sys.executable, "-m", "tests.support.provider_stub", "--port", str(port)]
+        self._command = [sys.executable, "-m", "project.bench.provider_stub", "--port", str(port)]
         self._http = httpx.Client(base_url=self.url, timeout=10)
 
     def __enter__(self) -> Self:
