@@ -77,5 +77,5 @@ def _row(session: Session, metrics: dict[str, Any]) -> dict[str, Any]:
         "seen_at": presenter.moment(session.last_seen_at),
         "host": session.host,
         "warnings": session.warnings,
-        "metrics": metrics,
+        "metrics": {name: figure for name, figure in metrics.items() if name != "stages"},
     }

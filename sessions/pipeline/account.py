@@ -100,6 +100,7 @@ class Account:
     def began(self, spoken: Spoken, frame: int) -> Playing:
         """Playout presents an utterance's first picture."""
         playing = Playing(spoken, frame, self.voice.characters_per_second)
+        self.measures.waterfall.begin("playout", spoken.number)
         if not self.playing:
             self.measures.began(playing.at_ms(0))
             self._emit("speech.started")
@@ -117,6 +118,7 @@ class Account:
         """Playout presented the last of an utterance, or was cut in it."""
         playing = self.playing[-1]
         playing.samples, self.end_ms = samples, frame * FRAME_MS
+        self.measures.waterfall.end("playout", playing.spoken.number)
         self._rows.append(playing.row(samples))
 
     def stood_still(self, frame: int) -> None:

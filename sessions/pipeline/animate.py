@@ -164,8 +164,11 @@ class Animator:
         before: asyncio.Task[None] | None,
     ) -> None:
         try:
+            self._measures.waterfall.begin("render", span.utterance)
             drawn = await self._drawn(chunk)
+            self._measures.waterfall.first("render", span.utterance)
         finally:
+            self._measures.waterfall.end("render", span.utterance)
             self._flights.release()
         opus = await packets
         if before is not None:

@@ -161,8 +161,10 @@ class Conversation:
             self._scene.monitor.listener = self._listener
         return self._listener
 
-    def _barged_in(self, _at_ms: int) -> None:
+    def _barged_in(self, at_ms: int) -> None:
         reply = self._reply
+        if reply is not None:
+            reply.account.measures.interrupt_ms = max(0, self._stage.frame() * FRAME_MS - at_ms)
         with self._scene.phases.together():
             self._cut()
             self._scene.phases.user(speaks=True)
@@ -202,8 +204,7 @@ class Conversation:
                 utterances=[_utterance(sentence) for sentence in turn.sentences],
             )
             reply = self._respond("voice")
-        reply.account.measures.told(turn.end_ms, turn.recognition_ms, turn.partial_ms)
-        reply.account.measures.stt_provider = turn.provider
+        reply.account.measures.told(turn, self._stage.frame() * FRAME_MS)
 
     def _not_recognised(self, exc: AdapterError) -> None:
         """The customer said something, and nobody can tell what."""
@@ -280,8 +281,11 @@ class Conversation:
     async def _recorded(self, reply: Reply, number: int, pcm48k: bytes) -> AsyncGenerator[str, None]:
         """The answer to a recorded turn, which has to be recognised first."""
         setup = self._setup
+        measures = reply.account.measures
+        measures.waterfall.begin("asr")
         found = await recognised(setup.recognizer, pcm48k, setup.persona.language, setup.limits)
-        reply.account.measures.stt_provider = found.provider
+        measures.stt_provider = found.provider
+        measures.waterfall.end("asr", provider=found.provider)
         self._take_user_turn(found.text, "upload", number=number)
         async with aclosing(self._answer(reply)) as answered:
             async for piece in answered:

@@ -50,7 +50,8 @@ class UserTurn:
 
     `recognition_ms` is how long the final transcript took; of a stream, how long it was waited for.
     `partial_ms` is the time from the beginning of the voice to the first words (None without).
-    `sentences` have their times where the provider told them.
+    `sentences` have their times where the provider told them. `decided_ms` is when the turn was taken for
+    over, `asked_ms` when the recogniser was asked for the words that were used.
     """
 
     text: str
@@ -61,6 +62,8 @@ class UserTurn:
     partial_ms: float | None = None
     provider: str = ""
     sentences: tuple[Hypothesis, ...] = ()
+    decided_ms: int = 0
+    asked_ms: int = 0
 
 
 def _nothing(*_: object) -> None:
@@ -294,6 +297,8 @@ class Listener:
                 partial_ms=None if words.first_ms is None else words.first_ms + told.noticed_after_ms,
                 provider=final.provider or self._recognizer.provider,
                 sentences=told.sentences(final, turn),
+                decided_ms=now_ms,
+                asked_ms=final.until_ms,
             )
         )
 

@@ -7,15 +7,22 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from sessions.pipeline.waterfall import Waterfall
+
 if TYPE_CHECKING:
+    from sessions.pipeline.listen import UserTurn
     from workers.adapters.llm.base import Usage
 
 
 @dataclass(slots=True)
 class Measures:
-    """Moments are loop times in seconds; None for what did not happen."""
+    """Moments are loop times in seconds; None for what did not happen.
+
+    `origin` is the turn's beginning: the end of the customer's voice, else when it was asked for.
+    """
 
     asked: float
+    origin: float
     first_token: float | None = None
     first_piece: float | None = None
     first_sound: float | None = None
@@ -27,6 +34,8 @@ class Measures:
     response_ms: int | None = None
     recognition_ms: float | None = None
     partial_ms: float | None = None
+    endpoint_ms: int | None = None
+    interrupt_ms: int | None = None
     rendered_frames: int = 0
     render_ms: list[float] = field(default_factory=list)
     queue_ms: list[float] = field(default_factory=list)
@@ -41,20 +50,30 @@ class Measures:
     completion_tokens: int = 0
     tools: list[dict[str, Any]] = field(default_factory=list)
     topic: str = ""
+    waterfall: Waterfall = field(default_factory=Waterfall)
 
     @classmethod
     def begin(cls) -> Measures:
-        return cls(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        return cls(now, now)
 
     def mark(self, moment: str) -> None:
         """Note that a moment is now, the first time only."""
         if getattr(self, moment) is None:
             setattr(self, moment, asyncio.get_running_loop().time())
 
-    def told(self, end_ms: int, recognition_ms: float, partial_ms: float | None) -> None:
-        """Note how a spoken turn was understood; it ended at `end_ms` of the session's timeline."""
-        self.spoken_until_ms = end_ms
-        self.recognition_ms, self.partial_ms = recognition_ms, partial_ms
+    def told(self, turn: UserTurn, now_ms: int) -> None:
+        """Note how a spoken turn was understood; `now_ms` is the session's timeline at this moment."""
+        self.spoken_until_ms, self.stt_provider = turn.end_ms, turn.provider
+        self.recognition_ms, self.partial_ms = turn.recognition_ms, turn.partial_ms
+        self.endpoint_ms = max(0, turn.decided_ms - turn.end_ms)
+        self.origin = self.asked - max(0, now_ms - turn.end_ms) / 1000
+        decided = min(self.asked, self.origin + self.endpoint_ms / 1000)
+        self.waterfall.add("endpoint", self.origin, decided)
+        # Most of it lies within the wait for the end: what was said so far is asked about at the first pause.
+        heard = min(self.asked, self.origin + (turn.asked_ms - turn.end_ms + turn.recognition_ms) / 1000)
+        begun = heard - turn.recognition_ms / 1000
+        self.waterfall.add("asr", begun, heard, provider=turn.provider)
 
     def began(self, at_ms: int) -> None:
         """Note that the first sound is heard, `at_ms` on the session's timeline."""
@@ -78,6 +97,7 @@ class Measures:
     def did(self, name: str, outcome: str, took_ms: float) -> None:
         """Note that a tool was used."""
         self.tools.append({"name": name, "outcome": outcome, "ms": round(took_ms)})
+        self.waterfall.used(name, asyncio.get_running_loop().time() - took_ms / 1000)
 
     def figures(self) -> dict[str, Any]:
         """The figures that are known, under the names of `metrics`."""
@@ -85,6 +105,7 @@ class Measures:
         made: dict[str, Any] = {
             "asr_partial_latency_ms": _rounded(self.partial_ms),
             "asr_final_ms": _rounded(self.recognition_ms),
+            "endpoint_ms": self.endpoint_ms,
             "retrieval_ms": _rounded(self.retrieval_ms),
             "llm_first_token_ms": _between(self.asked, self.first_token),
             "first_piece_ms": _between(self.asked, self.first_piece),
@@ -93,6 +114,7 @@ class Measures:
             "first_segment_ms": _between(self.asked, self.first_pushed),
             "first_audible_ms": _between(self.asked, self.audible),
             "response_ms": self.response_ms,
+            "interrupt_ms": self.interrupt_ms,
             "render_fps": round(self.rendered_frames * 1000 / drawing, 1) if drawing else None,
             "steady_chunk_ms": round(median(self.render_ms[1:]), 1) if self.render_ms[1:] else None,
             "render_queue_ms": round(median(self.queue_ms), 1) if self.queue_ms else None,
@@ -106,6 +128,7 @@ class Measures:
             "topic": self.topic or None,
             "tts_provider": self.tts_provider,
             "stt_provider": self.stt_provider or None,
+            "stages": self.waterfall.told(self.origin) or None,
         }
         return {name: value for name, value in made.items() if value is not None}
 

@@ -157,8 +157,12 @@ class Reply:
                 async for text in texts:
                     self.account.wrote(text)
                     for piece in script.feed(text):
+                        self.account.measures.waterfall.wrote()
                         pieces.put_nowait(piece)
-            self._give(unpaused(script.flush()), pieces)
+            rest = unpaused(script.flush())
+            for _ in rest:
+                self.account.measures.waterfall.wrote()
+            self._give(rest, pieces)
         except Fault as fault:
             self.account.fail(fault)
             pieces.put_nowait(None)

@@ -108,9 +108,11 @@ class Answering:
         known = self.setup.persona.knowledge
         if self.setup.retriever is None:
             return known
-        begun = asyncio.get_running_loop().time()
+        measures, now = self.account.measures, asyncio.get_running_loop().time
+        begun = now()
         found = await self.setup.retriever.passages(question, deadline_seconds=LOOK_UP_SECONDS)
-        self.account.measures.retrieval_ms = (asyncio.get_running_loop().time() - begun) * 1000
+        measures.retrieval_ms = (now() - begun) * 1000
+        measures.waterfall.add("retrieval", begun, now())
         if not found:
             return known
         self.account.sources = sources(found)
@@ -160,21 +162,27 @@ class Answering:
             language=persona.language,
             tools=tools,
         )
-        self.account.measures.llm_provider = self.setup.language_model.provider
+        measures = self.account.measures
+        measures.llm_provider = self.setup.language_model.provider
+        measures.waterfall.begin("llm")
         begun = False
-        async with aclosing(stream):
-            while now() < self._until:  # a model that goes on for minutes has said enough
-                piece = await self._next(stream, begun=begun)
-                if piece is None:
-                    return
-                begun = begun or not isinstance(piece, Usage)
-                if isinstance(piece, str):
-                    self.account.measures.mark("first_token")
-                    yield piece
-                elif isinstance(piece, ToolCall):
-                    self._calls.append(piece)
-                else:
-                    self.account.measures.cost(piece)
+        try:
+            async with aclosing(stream):
+                while now() < self._until:  # a model that goes on for minutes has said enough
+                    piece = await self._next(stream, begun=begun)
+                    if piece is None:
+                        return
+                    begun = begun or not isinstance(piece, Usage)
+                    if isinstance(piece, str):
+                        measures.mark("first_token")
+                        measures.waterfall.first("llm")
+                        yield piece
+                    elif isinstance(piece, ToolCall):
+                        self._calls.append(piece)
+                    else:
+                        measures.cost(piece)
+        finally:
+            measures.waterfall.end("llm", provider=measures.llm_provider)
 
     async def _next(self, stream: AsyncGenerator[Piece, None], *, begun: bool) -> Piece | None:
         """The next piece; None when the answer is complete."""

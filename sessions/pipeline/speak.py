@@ -41,6 +41,8 @@ class Speaker:
         """
         await self._track.room(AHEAD_FRAMES)
         self._measures.mark("first_piece")
+        piece = len(self._track.utterances)
+        self._measures.waterfall.speaks(piece)
         for attempt in range(1, ATTEMPTS + 1):
             spoken = len(self._track.utterances)
             try:
@@ -53,6 +55,8 @@ class Speaker:
                     raise
             else:
                 return
+            finally:
+                self._measures.waterfall.end("tts", piece, provider=self._measures.tts_provider or "")
 
     async def _deliver(self, sentence: Sentence) -> None:
         parts = speak_sentence_parts(self._synthesizer, sentence, self._voice)
@@ -78,6 +82,7 @@ class Speaker:
             if not part.pcm:
                 return None
             self._measures.mark("first_sound")
+            self._measures.waterfall.first("tts", len(self._track.utterances))
             self._measures.tts_provider = part.provider or None
             spoken = self._track.begin(sentence.text, sentence.spans)
         spoken.phones += part.phones

@@ -59,6 +59,10 @@ def microphone(monkeypatch):
     monkeypatch.setattr("sessions.pipeline.conversation.Listener", Microphone)
 
 
+def _stage(metrics: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(one for one in metrics["stages"] if one["name"] == name)
+
+
 def _opened(talk: Any) -> Microphone:
     talk.conversation.hear(bytes(640), 0)
     return Microphone.made[0]
@@ -87,6 +91,25 @@ async def test_a_spoken_turn_is_answered():
 
 
 @in_virtual_time
+async def test_a_spoken_turn_counts_from_the_end_of_the_voice():
+    async with room(answers=[tokens(ANSWER)]) as talk:
+        mic = _opened(talk)
+        await asyncio.sleep(2.61)
+        heard = UserTurn("Hello?", 1000, 2000, b"", 300.0, decided_ms=2550, asked_ms=2256, provider="ears")
+        mic.ears.on_turn(heard)
+        metrics = await talk.until("metrics")
+        asked_ms = 640  # of 2.61 s, the frame that comes next
+        endpoint, recognised, model = (_stage(metrics, name) for name in ("endpoint", "asr", "llm"))
+        assert metrics["endpoint_ms"] == 550
+        assert (endpoint["from_ms"], endpoint["to_ms"]) == (0, 550)
+        assert (recognised["from_ms"], recognised["to_ms"]) == (256, 556)
+        assert recognised["provider"] == "ears"
+        assert model["from_ms"] == asked_ms
+        first = next(one for one in metrics["stages"] if one["name"] == "playout")
+        assert first["from_ms"] == pytest.approx(metrics["response_ms"], abs=40)
+
+
+@in_virtual_time
 async def test_who_only_types_costs_no_listener():
     async with room(answers=[tokens(AGAIN)]) as talk:
         await talk.conversation.ask(text="Hello?")
@@ -105,6 +128,8 @@ async def test_talking_over_the_avatar_silences_it():
         mic.ears.on_speech_started(1300)
         assert talk.conversation.phase == "listening"
         assert talk.of("speech.ended")[0]["interrupted"]
+        # 1.5 s are frame 37 and a half, and the voice had begun at 1.3 s.
+        assert talk.of("metrics")[0]["interrupt_ms"] == 38 * 40 - 1300
         await asyncio.sleep(1)
         mic.says("And on Sunday?", 1300, 2300)
         await talk.until("speech.ended", 2)
