@@ -2,13 +2,14 @@
 
     result = Result.begin("short", command="live", subjects=[subject], config=config.told())
     result.add("session_create_ms", "ms", [41.0, 44.2], state="warm", boundary="...", source="receiver")
-    project.bench.writers.write(result, folder)
+    writers.write(result, folder)
 
 `result.json` is this, field by field, and `Result.load` reads it again.
 """
 
 import json
 import math
+import os
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -185,6 +186,7 @@ class Result:
     checks: list[Check] = field(default_factory=list)
     timeline: list[Moment] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    load_average: float | None = None  # of the machine, before it began
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
@@ -214,6 +216,7 @@ class Result:
             os=operating_system(),
             config=dict(config or {}),
             subjects=list(subjects),
+            load_average=round(os.getloadavg()[0], 2),
         )
 
     def add(

@@ -1,0 +1,58 @@
+"""Writes a result: result.json, result.csv, report.md, plots/, and one archive of all of it."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import yaml
+
+from project.bench import page, plots, sheet
+from project.bench.results import Result
+from project.bench.texts import file_name
+from project.embedded.stack import ROOT
+
+OUTPUTS = ROOT / "outputs" / "bench"
+
+
+def write(result: Result, out: Path | None = None) -> Path:
+    """Write everything into this folder, or into a new one below outputs/bench; return it.
+
+    Pictures of an earlier run in the same folder are removed.
+    """
+    folder = (
+        out or OUTPUTS / f"{result.created[:19].replace(':', '')}-{file_name(result.name)}-{result.command}"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (folder / "plots").glob("*.png"):
+        old.unlink()
+    pictures = plots.draw(result, folder / "plots")
+    files = {
+        "result.json": json.dumps(result.told(), indent=1, ensure_ascii=False) + "\n",
+        "result.csv": sheet.text(result),
+        "report.md": page.text(result, pictures),
+        "config.yaml": yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True),
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    kept = [*files, *(f"plots/{name}" for name, _ in pictures)]
+    (folder / archive_name(result)).write_bytes(_archive(folder, kept, archive_name(result)))
+    print(f"Written: {folder / 'report.md'}", flush=True)
+    return folder
+
+
+def archive_name(result: Result) -> str:
+    return f"{file_name(result.name)}.tar.gz"
+
+
+def _archive(folder: Path, names: list[str], archive: str) -> bytes:
+    """Its files in one folder; nobody's name, account or path goes with them."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w:gz") as tar:
+        for name in names:
+            content = (folder / name).read_bytes()
+            entry = tarfile.TarInfo(f"{archive.removesuffix('.tar.gz')}/{name}")
+            entry.size, entry.mode = len(content), 0o644
+            entry.mtime = int((folder / name).stat().st_mtime)
+            tar.addfile(entry, io.BytesIO(content))
+    return written.getvalue()

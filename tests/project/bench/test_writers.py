@@ -1,0 +1,95 @@
+"""What a run leaves behind: files that say the same, pictures, and one archive of all of it."""
+
+import csv
+import io
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+
+from project.bench import page, plots, sheet
+from project.bench.results import Result, Stage, Subject, Turn
+from project.bench.writers import write
+
+
+def test_everything_is_written_and_is_in_the_archive(result, tmp_path):
+    folder = write(result, tmp_path / "out")
+    assert Result.load(folder / "result.json") == result
+    with tarfile.open(folder / "tiny.tar.gz") as tar:
+        names = tar.getnames()
+        owners = {(entry.uid, entry.gid, entry.uname, entry.gname) for entry in tar}
+    assert set(names) == {
+        *(f"tiny/{name}" for name in ("result.json", "result.csv", "report.md", "config.yaml")),
+        *(f"tiny/plots/{name}.png" for name in ("latencies", "waterfall", "queue-depth-over-time")),
+    }
+    assert owners == {(0, 0, "", "")}
+
+
+def test_writing_again_leaves_no_picture_of_before(result, tmp_path):
+    write(result, tmp_path)
+    result.series.clear()
+    write(result, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["latencies.png", "waterfall.png"]
+
+
+def test_pictures_can_be_opened_and_are_not_blank(result, tmp_path):
+    for name, _ in plots.draw(result, tmp_path):
+        picture = cv2.imread(str(tmp_path / name))
+        assert picture.shape[1] > 800
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+
+
+def test_a_result_without_figures_has_no_pictures_and_still_a_page(tmp_path):
+    folder = write(Result.begin("empty", command="clip"), tmp_path)
+    assert list((folder / "plots").iterdir()) == []
+    assert "# clip: empty" in (folder / "report.md").read_text()
+
+
+def test_a_row_for_each_model_in_the_columns_of_the_table(result):
+    rows = list(csv.DictReader(io.StringIO(sheet.text(result))))
+    assert [row["Model"] for row in rows] == ["viseme", "flashtalk"]
+    first, second = rows
+    assert first["Hardware"] == "RTX 3090"
+    assert first["Driver"] == "driver 570.1"
+    assert first["Cold start/s"] == "21.0"
+    assert (first["TTFA/ms"], second["TTFA/ms"]) == ("320.0", "920.0")
+    assert first["Steady FPS"] == "45.0"
+    assert first["Peak VRAM/GB"] == ""
+    assert (first["Owner"], second["Owner"]) == ("own", "external")
+    assert list(first)[:12] == [
+        *("Date", "Model", "Technique", "Backend", "Hardware", "OS", "Driver", "commit", "Input"),
+        *("Resolution", "FPS", "Chunk size"),
+    ]
+
+
+def test_the_page_says_what_was_missed_what_is_external_and_what_was_not_measured(result):
+    text = page.text(result, [("latencies.png", "Latencies")])
+    assert "1 of 1 were not met" in text
+    assert "3 of 100 \\| seen" in text
+    assert "**flashtalk is drawn by a service that is not ours**" in text
+    assert "not measured: no GPU here" in text
+    assert "![Latencies](plots/latencies.png)" in text
+    assert "`first_token_ms` 150" in text
+    assert "test card" not in text
+
+
+def test_a_mock_run_says_that_it_proves_orchestration_only(result):
+    result.subjects.append(Subject("mock"))
+    assert "prove that orchestration works" in page.text(result, [])
+
+
+def test_every_line_of_a_table_has_as_many_cells_as_its_head(result):
+    tables = [block for block in page.text(result, []).split("\n\n") if block.startswith("|")]
+    assert len(tables) >= 6
+    for block in tables:
+        assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1, block
+
+
+@pytest.mark.parametrize(("state", "expected"), [("cold", "first"), ("warm", "middle")])
+def test_the_waterfall_shows_the_first_cold_turn_and_the_middle_warm_one(state, expected):
+    turns = [
+        Turn(name, state, (Stage("llm", 0.0, ms),))
+        for name, ms in (("first", 900.0), ("shortest", 100.0), ("middle", 200.0))
+    ]
+    assert [turn.label for turn in plots.typical(turns)] == [expected]
