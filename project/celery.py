@@ -12,6 +12,8 @@ from celery.signals import beat_init, worker_ready
 from django.conf import settings
 from kombu import Queue
 
+from project import carrying  # noqa: F401 - connects what messages carry
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")  # noqa: TID251 - Django's own bootstrap
 
 GENERAL_QUEUES = ("speech", "media", "prepare", "webhooks", "maintenance")

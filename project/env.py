@@ -61,6 +61,29 @@ def env_range(name: str) -> tuple[int, int] | None:
     return int(first), int(last)
 
 
+def env_share(name: str, default: float) -> float:
+    """Read a number from 0 to 1."""
+    raw = env_str(name, str(default))
+    try:
+        value = float(raw)
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"{name} is {raw!r}; a number from 0 to 1 is needed") from exc
+    if not 0.0 <= value <= 1.0:
+        raise ImproperlyConfigured(f"{name} is {raw}; a number from 0 to 1 is needed")
+    return value
+
+
+def env_pairs(name: str) -> dict[str, str]:
+    """Read names with values, such as `a=1,b=2`; values may be percent-encoded."""
+    made: dict[str, str] = {}
+    for part in env_list(name):
+        key, found, value = part.partition("=")
+        if not found or not key.strip():
+            raise ImproperlyConfigured(f"{name} is a list such as name=value,name=value")
+        made[key.strip()] = unquote(value.strip())
+    return made
+
+
 def env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in env_str(name, default).split(",") if part.strip()]
 

@@ -4,6 +4,7 @@
 """
 
 import secrets
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,8 +17,10 @@ from project.env import (
     env_key,
     env_list,
     env_models,
+    env_pairs,
     env_providers,
     env_range,
+    env_share,
     env_str,
 )
 
@@ -323,6 +326,13 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 HEALTH_TOKEN = env_str("HEALTH_TOKEN")
 METRICS_TOKEN = env_str("METRICS_TOKEN")
+# What this process is called in figures and logs; the supervisor says it.
+PROCESS_NAME = env_str("PROCESS_NAME", Path(sys.argv[0]).stem or "python")
+# Where the processes of this machine keep their figures together; without it each tells only its own.
+METRICS_DIR = env_str("METRICS_DIR")
+# Workers have no web page: with a port they serve their figures there.
+METRICS_HOST = env_str("METRICS_HOST", "127.0.0.1")
+METRICS_PORT = env_int("METRICS_PORT", 0)
 
 _MEDIA_ORIGIN = "{0.scheme}://{0.netloc}".format(urlsplit(S3_PUBLIC_ENDPOINT_URL))
 CONTENT_SECURITY_POLICY = {
@@ -430,12 +440,21 @@ USE_I18N = True
 USE_TZ = True
 
 LOG_LEVEL = env_str("LOG_LEVEL", "INFO")
+LOG_FORMAT = env_str("LOG_FORMAT", "line", choices=("line", "json"))
+# Whether logs may hold what was said and written: scripts, questions, answers.
+LOG_SPOKEN_TEXT = env_bool("LOG_SPOKEN_TEXT", default=False)
+_WRITING = {"discreet": not LOG_SPOKEN_TEXT, "process": PROCESS_NAME}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request": {"()": "project.api.logs.RequestIdFilter"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]}},
+    "filters": {"context": {"()": "project.context.ContextFilter"}},
+    "formatters": {
+        "line": {"()": "workers.logs.LineFormatter", **_WRITING},
+        "json": {"()": "workers.logs.JsonFormatter", **_WRITING},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]}
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.request": {"level": "ERROR"},
@@ -445,3 +464,10 @@ LOGGING = {
         "kombu": {"level": "WARNING"},
     },
 }
+
+# Where traces are sent, an OTLP/HTTP collector such as http://localhost:4318; none are kept without it.
+OTEL_EXPORTER_OTLP_ENDPOINT = env_str("OTEL_EXPORTER_OTLP_ENDPOINT")
+OTEL_EXPORTER_OTLP_HEADERS = env_pairs("OTEL_EXPORTER_OTLP_HEADERS")
+OTEL_SERVICE_NAME = env_str("OTEL_SERVICE_NAME", "parley")
+# The share of clips and turns that are traced.
+OTEL_TRACES_SAMPLER_ARG = env_share("OTEL_TRACES_SAMPLER_ARG", 1.0)

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rtc.frames import FRAME_SECONDS
@@ -29,6 +30,7 @@ class Driven:
     first: int
     going: bool = True
     failing: bool = False
+    context: Context = field(default_factory=copy_context)  # of whoever had it driven
 
 
 class Timers(Protocol):
@@ -158,7 +160,7 @@ class Pump:
 
 def _call(driven: Driven, frame: int) -> None:
     try:
-        driven.drive(frame)
+        driven.context.run(driven.drive, frame)
     # Whatever is wrong with one session must not stop the clock of the others.
     except Exception:  # noqa: BLE001 - see above
         if not driven.failing:

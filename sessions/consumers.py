@@ -16,6 +16,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error
 
+from project import context
 from project.errors import Gone, InvalidInput, NotAllowed, NotFound, ParleyError
 from project.sockets import unsent_bytes
 from sessions import services
@@ -77,6 +78,7 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         await getattr(self, message["type"].replace(".", "_"))(message)
 
     async def connect(self) -> None:
+        context.note(session=self.scope["url_route"]["kwargs"]["session_id"])
         await self.accept()
         self._tasks = [
             asyncio.create_task(self._write(), name="socket writer"),

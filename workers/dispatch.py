@@ -17,6 +17,8 @@ from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
+from project import carrying
+
 SPEAK = "workers.tasks.clips.speak"
 RENDER_FRAGMENT = "workers.tasks.clips.render_fragment"
 RENDER_STREAM = "workers.tasks.clips.render_stream"
@@ -122,7 +124,9 @@ def live_message(queue: str, request: str) -> tuple[str, str]:
         "body": json.dumps([[request], {}, {}]),
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": headers | {"ignore_result": True, "retries": 0, "timelimit": [None, None]},
+        "headers": headers
+        | {"ignore_result": True, "retries": 0, "timelimit": [None, None]}
+        | carrying.headers(),
         "properties": {
             "correlation_id": task_id,
             "delivery_info": {"exchange": "", "routing_key": queue},

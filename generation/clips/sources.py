@@ -16,6 +16,7 @@ from generation.clips.models import Clip
 from generation.clips.narration import Sentence, Utterance
 from generation.clips.outcome import ClipFailure
 from generation.clips.plan import TIMELINE_RATE
+from project import context
 from project.api import net
 from project.errors import InvalidInput
 from storage.s3 import store
@@ -61,11 +62,11 @@ def _read(clip: Clip, done: int) -> Generator[Take, None, None]:
         waiting: Future[Take] | None = None
         say = partial(narration.say, voice=voice, speed=clip.speed, wanted=clip.providers.get("tts", ()))
         for index in range(done, len(lines)):
-            current = waiting or ahead.submit(_take, lines, index, say)
+            current = waiting or ahead.submit(context.carried(_take), lines, index, say)
             waiting = None
             take = current.result()
             if index + 1 < len(lines):
-                waiting = ahead.submit(_take, lines, index + 1, say)
+                waiting = ahead.submit(context.carried(_take), lines, index + 1, say)
             yield take
 
 

@@ -9,8 +9,8 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import translation
 
+from project import context
 from project.api import problems
-from project.api.logs import current_request
 from project.errors import ParleyError
 
 API_PREFIX = "/api/"
@@ -61,7 +61,7 @@ class RequestIdMiddleware(Middleware):
         offered = request.headers.get("X-Request-Id", "")
         request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]
-        current_request.set(request_id)
+        context.note(request_id=request_id)
         if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
             return problems.respond(request, 400, "bad_request", "The address holds a NUL character.")
         return None

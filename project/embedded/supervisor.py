@@ -181,7 +181,7 @@ class Supervisor:
             try:
                 child = Child(
                     part.command,
-                    env={**self._env, **part.env},
+                    env={**self._env, "PROCESS_NAME": part.name, **part.env},
                     cwd=part.cwd or Path.cwd(),
                     log=log,
                     nice=part.nice,

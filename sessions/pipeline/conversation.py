@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from project import context
 from project.errors import Conflict, InvalidInput
 from sessions.pipeline import apology
 from sessions.pipeline.account import Account
@@ -306,6 +307,7 @@ class Conversation:
         reply.task = self._spawn(self._guarded(reply, work))
 
     async def _guarded(self, reply: Reply, work: Work) -> None:
+        context.note(session=self._setup.session_id, turn=reply.account.turn)
         try:
             await work()
         except Exception:  # noqa: BLE001 - a mistake of ours ends this reply, not the session

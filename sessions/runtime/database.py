@@ -5,6 +5,7 @@ that serve requests, so a slow page keeps no lease from being renewed.
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -20,7 +21,9 @@ T = TypeVar("T")
 
 async def in_database(work: Callable[[], T], threads: ThreadPoolExecutor = _threads) -> T:
     """Run a piece of work that asks or changes the database; what is not short, in `threads` of its own."""
-    return await asyncio.get_running_loop().run_in_executor(threads, _closing, work)
+    return await asyncio.get_running_loop().run_in_executor(
+        threads, contextvars.copy_context().run, _closing, work
+    )
 
 
 def _closing(work: Callable[[], T]) -> T:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from project import context
 from project.errors import Conflict, LimitReached, NotAllowed, ParleyError
 from rtc.errors import PeerError
 from rtc.frames import IdleLoop
@@ -431,7 +432,8 @@ class LiveSession(MediaListener):
 
     async def _step(self, what: str, seconds: float, work: Coroutine[Any, Any, None]) -> None:
         """Wait for one part to end, for a while. One that fails or hangs keeps no other."""
-        task = asyncio.create_task(work, name=f"{self.id} closes its {what}")
+        about = context.of(session=self.id)
+        task = asyncio.create_task(work, name=f"{self.id} closes its {what}", context=about)
         done, _ = await asyncio.wait({task}, timeout=seconds)
         for one in done:
             if not one.cancelled() and (error := one.exception()) is not None:
@@ -452,7 +454,8 @@ class LiveSession(MediaListener):
             socket.close_soon(code)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=f"{self.id} {name}")
+        about = context.of(session=self.id)
+        task = asyncio.create_task(work, name=f"{self.id} {name}", context=about)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 

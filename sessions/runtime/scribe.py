@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from project import context
 from project.stopping import stopped
 from sessions.runtime.database import AWAY, in_database
 
@@ -83,7 +84,8 @@ class Scribe:
         place = next(iter(self._waiting))
         write = self._waiting.pop(place)
         try:
-            await in_database(write)
+            with context.about(session=place[0]):
+                await in_database(write)
         except AWAY as error:
             self._waiting.setdefault(place, write)
             self.said(available=False, error=error)

@@ -14,7 +14,7 @@ def _documented(section: str) -> set[str]:
 
 def test_every_setting_is_documented_and_every_documented_one_is_read() -> None:
     settings = (ROOT / "project/settings.py").read_text()
-    read = set(re.findall(r"env_(?:str|key|int|bool|list|range)\(\s*\"([A-Z0-9_]+)\"", settings))
+    read = set(re.findall(r"env_(?:str|key|int|bool|list|range|share|pairs)\(\s*\"([A-Z0-9_]+)\"", settings))
     section = PAGE.partition("## Settings")[2].partition("Only the supervisor")[0]
     assert _documented(section) == read
 

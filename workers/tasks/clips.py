@@ -6,28 +6,33 @@ from celery import current_app, shared_task
 from celery.signals import worker_process_init, worker_ready, worker_shutdown
 
 from generation.clips import assembling, parking, rendering, speaking, streaming, warming
+from project import context
 from workers import dispatch
 
 
 @shared_task(name=dispatch.SPEAK)
 def speak(clip_id: str) -> None:
-    speaking.speak(clip_id)
+    with context.about(clip=clip_id):
+        speaking.speak(clip_id)
 
 
 @shared_task(name=dispatch.RENDER_FRAGMENT)
 def render_fragment(clip_id: str, index: int) -> None:
-    rendering.render_fragment(clip_id, index)
+    with context.about(clip=clip_id, fragment=index):
+        rendering.render_fragment(clip_id, index)
 
 
 @shared_task(name=dispatch.RENDER_STREAM)
 def render_stream(clip_id: str) -> None:
     first = [queue for queue in _queues() if queue.startswith(("worker.", "live."))]
-    streaming.render_stream(clip_id, goes_first=first)
+    with context.about(clip=clip_id):
+        streaming.render_stream(clip_id, goes_first=first)
 
 
 @shared_task(name=dispatch.ASSEMBLE)
 def assemble(clip_id: str) -> None:
-    assembling.assemble_clip(clip_id)
+    with context.about(clip=clip_id):
+        assembling.assemble_clip(clip_id)
 
 
 @worker_process_init.connect

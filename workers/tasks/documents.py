@@ -2,10 +2,12 @@
 
 from celery import shared_task
 
+from project import context
 from sessions.knowledge import preparing
 from workers import dispatch
 
 
 @shared_task(name=dispatch.DOCUMENT)
 def prepare(document_id: str) -> None:
-    preparing.prepare(document_id)
+    with context.about(document=document_id):
+        preparing.prepare(document_id)

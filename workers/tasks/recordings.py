@@ -2,10 +2,12 @@
 
 from celery import shared_task
 
+from project import context
 from sessions.recording import assembling
 from workers import dispatch
 
 
 @shared_task(name=dispatch.RECORDING)
 def assemble(recording_id: str) -> None:
-    assembling.assemble_recording(recording_id)
+    with context.about(recording=recording_id):
+        assembling.assemble_recording(recording_id)

@@ -3,11 +3,13 @@
 from celery import shared_task
 
 from generation.providers import cloning, listing, probing
+from project import context
 
 
 @shared_task(name="workers.tasks.voices.clone", queue="media")
 def clone(voice_id: str) -> None:
-    cloning.work(voice_id)
+    with context.about(voice=voice_id):
+        cloning.work(voice_id)
 
 
 @shared_task(name="workers.tasks.voices.reconcile")

@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from project import context
 from project.webhooks import delivery, selectors, services
 from workers import dispatch
 
@@ -17,4 +18,5 @@ def deliver_due() -> None:
 
 @shared_task(name=dispatch.DELIVER)
 def deliver(delivery_id: str) -> None:
-    delivery.deliver(delivery_id)
+    with context.about(delivery=delivery_id):
+        delivery.deliver(delivery_id)

@@ -4,7 +4,7 @@ import logging
 from django.urls import path
 from rest_framework.views import APIView
 
-from project.api.logs import RequestIdFilter
+from project.context import ContextFilter
 
 
 class Talking(APIView):
@@ -23,11 +23,11 @@ def test_log_lines_name_the_request_that_the_caller_was_told(settings, alice, as
     settings.ROOT_URLCONF = __name__
     lines = io.StringIO()
     handler = logging.StreamHandler(lines)
-    handler.addFilter(RequestIdFilter())
-    handler.setFormatter(logging.Formatter("[%(request_id)s] %(message)s"))
+    handler.addFilter(ContextFilter())
+    handler.setFormatter(logging.Formatter("%(context)s %(message)s"))
     logging.getLogger("project.test").addHandler(handler)
     try:
         answer = as_user(alice, raise_request_exception=False).get("/api/v1/talking")
     finally:
         logging.getLogger("project.test").removeHandler(handler)
-    assert lines.getvalue() == f"[{answer.json()['request_id']}] something odd\n"
+    assert lines.getvalue() == f"{{'request_id': '{answer.json()['request_id']}'}} something odd\n"

@@ -1,0 +1,161 @@
+"""How log lines are written: for people, or as JSON for programs, and without anything that was spoken.
+
+Used by every process, the speech sidecar too, so it knows nothing of the service. A record may carry
+`context` (ids of what it is about) and `facts` (figures).
+
+Messages of ours name ids and codes. What others put into theirs is not ours to promise, so unless spoken text
+may be told (`discreet=False`), the words of exceptions that may quote what they were given are left out:
+their type and where they came from stay.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+OWN = ("generation", "project", "rtc", "sessions", "storage", "workers")
+# They say where something is, or how a program is wrong, and never quote the data it works on.
+_PLAIN: tuple[type[BaseException], ...] = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    MemoryError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+)
+# Ours, or of a connection: addresses, states and codes.
+_TRUSTED = (*OWN, "amqp", "botocore", "celery", "httpcore", "httpx", "kombu", "redis", "urllib3")
+# A database quotes the row that it refuses in the lines behind the first; here in that one already.
+_DATABASES = ("django.db", "psycopg", "sqlite3")
+_QUOTING = "DataError"
+MOST_CHARACTERS = 16_000
+"""Of an exception; a loop of causes has no end otherwise."""
+
+
+class Formatter(logging.Formatter):
+    """What both ways of writing share."""
+
+    def __init__(self, *, discreet: bool = True, process: str = "") -> None:
+        super().__init__()
+        self._discreet, self._name = discreet, process
+
+    @property
+    def process(self) -> str:
+        """Who writes; asked each time, since a worker's children are made by forking."""
+        return f"{self._name}:{os.getpid()}" if self._name else str(os.getpid())
+
+    def message(self, record: logging.LogRecord) -> str:
+        return _discreet(record) if self._discreet else record.getMessage()
+
+    def exception(self, record: logging.LogRecord) -> str:
+        """The exception of a record with where it came from, or nothing."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return ""
+        return "".join(_told(error, discreet=self._discreet, seen=set())).rstrip("\n")[:MOST_CHARACTERS]
+
+
+class LineFormatter(Formatter):
+    """A line for people: moment, level, logger, ids in brackets, message, figures; then the exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        known = _pairs(getattr(record, "context", {})) or "-"
+        parts = [_moment(record), record.levelname, record.name, f"[{known}]", self.message(record)]
+        if figures := _pairs(getattr(record, "facts", {})):
+            parts.append(figures)
+        exception = self.exception(record)
+        return " ".join(parts) + (f"\n{exception}" if exception else "")
+
+
+class JsonFormatter(Formatter):
+    """A JSON object on a line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told: dict[str, Any] = {
+            "ts": _moment(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": self.message(record),
+            **getattr(record, "context", {}),
+            "process": self.process,
+        }
+        told = {**getattr(record, "facts", {}), **told}
+        if exception := self.exception(record):
+            told["exception"] = exception
+        return json.dumps(told, ensure_ascii=False, separators=(",", ":"), default=_unknown)
+
+
+def configure(level: str, *, form: str, discreet: bool, process: str) -> None:
+    """Write the logs of a process that has no Django."""
+    handler = logging.StreamHandler()
+    made = JsonFormatter if form == "json" else LineFormatter
+    handler.setFormatter(made(discreet=discreet, process=process))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def _moment(record: logging.LogRecord) -> str:
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{seconds}.{int(record.msecs):03d}Z"
+
+
+def _pairs(known: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in known.items())
+
+
+def _unknown(value: object) -> str:
+    return str(value)
+
+
+def _discreet(record: logging.LogRecord) -> str:
+    """The message, without the exceptions that libraries repeat in theirs."""
+    if record.name == "asyncio":
+        return record.getMessage().partition("\n")[0]
+    data = getattr(record, "data", None)
+    if record.name.startswith("celery.") and isinstance(data, dict) and "exc" in data:
+        return f"Task {data.get('name')}[{data.get('id')}] {data.get('description', 'is tried again')}"
+    return record.getMessage()
+
+
+def _told(error: BaseException, *, discreet: bool, indent: str = "", seen: set[int]) -> Iterator[str]:
+    """An exception behind its causes and before its parts."""
+    seen.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in seen:
+        yield from _told(before, discreet=discreet, indent=indent, seen=seen)
+        yield f"{indent}then\n"
+    yield f"{indent}Traceback (most recent call last):\n"
+    for entry in traceback.format_tb(error.__traceback__):
+        yield from (f"{indent}{line}\n" for line in entry.splitlines())
+    yield f"{indent}{_named(error)}{_words(error, discreet=discreet)}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            if id(part) not in seen:
+                yield from _told(part, discreet=discreet, indent=indent + "  | ", seen=seen)
+
+
+def _named(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _words(error: BaseException, *, discreet: bool) -> str:
+    said = str(error)
+    if not said:
+        return ""
+    if not discreet or _is_plain(error):
+        return f": {said}"
+    if type(error).__module__.startswith(_DATABASES) and type(error).__name__ != _QUOTING:
+        return f": {said.splitlines()[0]}"
+    return f" ({len(said)} characters not told)"
+
+
+def _is_plain(error: BaseException) -> bool:
+    package = type(error).__module__.partition(".")[0]
+    return package in _TRUSTED or isinstance(error, (*_PLAIN, BaseExceptionGroup))
