@@ -175,6 +175,56 @@ class TranscriptOut(serializers.Serializer[Any]):
     turns = TurnOut(many=True)
 
 
+class StageOut(serializers.Serializer[Any]):
+    name = serializers.ChoiceField(
+        choices=["endpoint", "asr", "retrieval", "llm", "tool", "tts", "render", "playout"]
+    )
+    from_ms = serializers.IntegerField(help_text="From the end of the customer's voice, or the question")
+    to_ms = serializers.IntegerField()
+    first_ms = serializers.IntegerField(required=False, help_text="When its first result was there")
+    piece = serializers.IntegerField(required=False, help_text="The sentence of the answer, from 1")
+    pieces = serializers.IntegerField(required=False, help_text="How many sentences are told as one")
+    provider = serializers.CharField(required=False)
+    label = serializers.CharField(required=False, help_text="Of a tool: which one")  # type: ignore[assignment]
+
+
+class WaitOut(serializers.Serializer[Any]):
+    name = serializers.ChoiceField(
+        choices=["listening", "retrieval", "llm", "sentence", "tts", "render", "playout"]
+    )
+    ms = serializers.IntegerField()
+
+
+class MeasuredTurn(serializers.Serializer[Any]):
+    turn = serializers.IntegerField()
+    source = serializers.ChoiceField(choices=TurnSource.choices)  # type: ignore[assignment]  # our own word
+    status = serializers.ChoiceField(choices=TurnStatus.choices)
+    interrupted = serializers.BooleanField()
+    start_ms = serializers.IntegerField(allow_null=True)
+    figures = serializers.DictField(child=serializers.FloatField())
+    waits = WaitOut(many=True, help_text="What the wait for its first sound was made of")
+    stages = StageOut(many=True)
+
+
+class FigureOut(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    unit = serializers.CharField()
+    source = serializers.ChoiceField(choices=["server"])  # type: ignore[assignment]  # our own word
+    n = serializers.IntegerField(help_text="How many answers it was measured of")
+    median = serializers.FloatField()
+    min = serializers.FloatField()
+    max = serializers.FloatField()
+    p95 = serializers.FloatField(help_text="The smallest one that 95% do not exceed")
+
+
+class LatencyOut(serializers.Serializer[Any]):
+    session = serializers.CharField()
+    status = serializers.ChoiceField(choices=SessionStatus.choices)
+    measured_turns = serializers.IntegerField()
+    figures = FigureOut(many=True)
+    turns = MeasuredTurn(many=True)
+
+
 class RecordingPage(serializers.Serializer[Any]):
     results = RecordingOut(many=True)
     next = serializers.URLField(allow_null=True)

@@ -13,7 +13,7 @@ from project.accounts.permissions import caller
 from project.api.asked import moment, one_of
 from project.api.idempotency import once, replay
 from project.api.pagination import NewestFirst
-from sessions import erasing, presenter, selectors, services, transcripts, wishes
+from sessions import erasing, latency, presenter, selectors, services, transcripts, wishes
 from sessions.api import schemas
 from sessions.models import Session, SessionStatus
 from sessions.selectors import session_get
@@ -148,6 +148,22 @@ class TranscriptView(APIView):
             },
             headers={"Cache-Control": "private, no-store"},
         )
+
+
+class LatencyView(APIView):
+    required_scopes = {"GET": "sessions:read"}
+
+    @extend_schema(
+        operation_id="sessions_latency",
+        summary="See where the time went",
+        description="The stages of each answer, and how long they usually took; nothing of what was said. "
+        "Of a long conversation the newest 200 answers are told.",
+        responses=schemas.LatencyOut,
+        tags=["sessions"],
+    )
+    def get(self, request: Request, session_id: str) -> Response:
+        session = session_get(caller(request), session_id)
+        return Response(latency.latency(session), headers={"Cache-Control": "private, no-store"})
 
 
 class TranscriptFileView(APIView):

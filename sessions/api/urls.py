@@ -5,7 +5,7 @@ from django.urls import path
 from sessions.api.documents import DocumentsView, DocumentView, SearchView
 from sessions.api.personas import PersonasView, PersonaView
 from sessions.api.recordings import RecordingsView, RecordingVideoView, RecordingView
-from sessions.api.sessions import SessionsView, SessionView, TranscriptFileView, TranscriptView
+from sessions.api.sessions import LatencyView, SessionsView, SessionView, TranscriptFileView, TranscriptView
 from sessions.api.steering import AskView, EndView, InterruptView, SayView
 
 urlpatterns = [
@@ -16,6 +16,7 @@ urlpatterns = [
     path("sessions/<str:session_id>/interrupt", InterruptView.as_view()),
     path("sessions/<str:session_id>/end", EndView.as_view()),
     path("sessions/<str:session_id>/transcript", TranscriptView.as_view()),
+    path("sessions/<str:session_id>/latency", LatencyView.as_view()),
     path("sessions/<str:session_id>/transcript.vtt", TranscriptFileView.as_view(), name="session-vtt"),
     path("recordings", RecordingsView.as_view(), name="recordings"),
     path("recordings/<str:recording_id>", RecordingView.as_view(), name="recording"),

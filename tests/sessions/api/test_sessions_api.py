@@ -346,6 +346,7 @@ ROUTES = [
     ("post", "/end"),
     ("get", "/transcript"),
     ("get", "/transcript.vtt"),
+    ("get", "/latency"),
 ]
 
 
