@@ -206,6 +206,15 @@ class ClonedVoiceOut(VoiceOut):
     consent = GivenConsent()
 
 
+class AnyVoiceOut(ClonedVoiceOut):
+    """One voice, of whichever kind: only a copy tells how far it is and who agreed to it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in set(self.fields) - set(VoiceOut().fields):
+            self.fields[name].required = False
+
+
 class ClonedVoicePage(serializers.Serializer[Any]):
     results = ClonedVoiceOut(many=True)
     next = serializers.URLField(allow_null=True)

@@ -130,7 +130,7 @@ class VoiceView(APIView):
     @extend_schema(
         operation_id="voices_get",
         summary="Show a voice; of a copy, how far it is",
-        responses={200: schemas.ClonedVoiceOut, 404: _NOT_THERE},
+        responses={200: schemas.AnyVoiceOut, 404: _NOT_THERE},
         tags=["voices"],
     )
     def get(self, request: Request, voice_id: str) -> Response:

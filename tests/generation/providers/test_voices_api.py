@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import jsonschema
 import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -12,6 +13,7 @@ from generation import voices
 from generation.providers import listing
 from generation.providers.models import VoiceListing
 from project.accounts.models import User
+from project.api import documents
 from project.ids import new_id
 from tests.generation.providers.conftest import SECRET
 from tests.support.elevenlabs import VOICE, ElevenLabsService
@@ -155,3 +157,12 @@ def test_one_voice_can_be_shown(client: APIClient) -> None:
 def test_strangers_see_no_voices() -> None:
     assert APIClient().get("/api/v1/voices").status_code == 401
     assert APIClient().get("/api/v1/providers").status_code == 401
+
+
+def test_a_voice_is_what_the_document_says_it_is(client: APIClient) -> None:
+    described = documents.as_dict()
+    answers = described["paths"]["/api/v1/voices/{voice_id}"]["get"]["responses"]  # type: ignore[index]
+    schema = answers["200"]["content"]["application/json"]["schema"]
+    voice = client.get("/api/v1/voices/en-joe").json()
+    jsonschema.validate(voice, {**described, **schema})
+    assert "consent" not in voice
