@@ -1,13 +1,19 @@
-"""Writes a result: result.json, result.csv, report.md, plots/, and one archive of all of it."""
+"""Writes a result: result.json, result.csv, report.md, plots/, and one archive of all of it.
+
+with writers.kept(result, options.out):
+    ...                                     # measure, and add to the result
+"""
 
 import io
 import json
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
-from project.bench import page, plots, sheet
+from project.bench import calibration, page, plots, sheet
 from project.bench.results import Result
 from project.bench.texts import file_name
 from project.embedded.stack import ROOT
@@ -20,9 +26,7 @@ def write(result: Result, out: Path | None = None) -> Path:
 
     Pictures of an earlier run in the same folder are removed.
     """
-    folder = (
-        out or OUTPUTS / f"{result.created[:19].replace(':', '')}-{file_name(result.name)}-{result.command}"
-    )
+    folder = folder_of(result, out)
     folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / "plots").glob("*.png"):
         old.unlink()
@@ -41,6 +45,11 @@ def write(result: Result, out: Path | None = None) -> Path:
     return folder
 
 
+def folder_of(result: Result, out: Path | None = None) -> Path:
+    moment = result.created[:19].replace(":", "")
+    return out or OUTPUTS / f"{moment}-{file_name(result.name)}-{result.command}"
+
+
 def archive_name(result: Result) -> str:
     return f"{file_name(result.name)}.tar.gz"
 
@@ -56,3 +65,16 @@ def _archive(folder: Path, names: list[str], archive: str) -> bytes:
             entry.mtime = int((folder / name).stat().st_mtime)
             tar.addfile(entry, io.BytesIO(content))
     return written.getvalue()
+
+
+@contextmanager
+def kept(result: Result, out: Path | None = None) -> Iterator[Path]:
+    """Write the result when the block ends; what the machine itself can do is measured before and after.
+
+    A block that fails leaves nothing behind.
+    """
+    before = calibration.take()
+    folder = folder_of(result, out)
+    yield folder
+    result.calibration = calibration.joined(before, calibration.take())
+    write(result, folder)
