@@ -26,7 +26,7 @@ class Providers:
         self._http = httpx.Client(base_url=self.url, timeout=10)
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        self._start()
         try:
             self._wait()
         except BaseException:
@@ -38,6 +38,19 @@ class Providers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """End the process at once, as a provider that goes away; `revive` brings it back."""
+        self._process.kill()
+        self._process.wait()
+
+    def revive(self) -> None:
+        """Start it again at its address, with the settings that it begins with."""
+        self._start()
+        self._wait()
 
     def _wait(self) -> None:
         until = time.monotonic() + START_SECONDS

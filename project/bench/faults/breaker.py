@@ -1,0 +1,91 @@
+"""Breaks the parts of a stack by plan, and waits until they are back."""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import redis
+
+from project.bench.faults.plan import Failure
+from project.bench.results import Moment
+from project.bench.stack import EmbeddedStack
+from project.bench.target import Target
+
+BACK_SECONDS = 150.0
+AWAY_SECONDS = 2.0  # for how long the providers' stub stays dead
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A failure that happened: to which process, and how long the part took to be ready again."""
+
+    part: str
+    how: str
+    at_s: float
+    recovery_s: float
+
+
+class Breaker:
+    """`began` is the monotonic moment from which the timeline counts."""
+
+    def __init__(self, target: Target, began: float) -> None:
+        if target.stack is None:
+            raise ValueError("only a stack of our own may be broken")
+        self._target, self._began = target, began
+        self._stack: EmbeddedStack = target.stack
+        self.broken: list[Broken] = []
+        self.timeline: list[Moment] = []
+
+    def say(self, what: str) -> None:
+        self.timeline.append(Moment(round(time.monotonic() - self._began, 1), what))
+
+    def happen(self, failures: Sequence[Failure]) -> None:
+        """Let all of these happen at once, and return when every part is ready again."""
+        named = [(failure, self._name(failure)) for failure in failures]
+        begun = [(failure, name, self._begin(failure, name)) for failure, name in named]
+        stops = [each for each in begun if each[0].kind.how == "stop"]
+        stops.sort(key=lambda each: each[0].kind.seconds)
+        since = time.monotonic()
+        for failure, name, pid in stops:
+            time.sleep(max(0.0, since + failure.kind.seconds - time.monotonic()))
+            with suppress(ProcessLookupError):  # another failure of the same moment ended it
+                os.kill(pid, signal.SIGCONT)
+            self.say(f"{name} goes on after {failure.kind.seconds:g} s")
+        for failure, name, pid in begun:
+            self._wait(failure, name, pid, since)
+        self._stack.wait_healthy(BACK_SECONDS)
+
+    def _name(self, failure: Failure) -> str:
+        """The part, with its number where there are several."""
+        alike = sorted(
+            name for name in self._stack.status()["parts"] if name.rstrip("0123456789") == failure.kind.part
+        )
+        return alike[failure.which % len(alike)] if alike else failure.kind.part
+
+    def _begin(self, failure: Failure, name: str) -> int:
+        how = failure.kind.how
+        self.say(f"{name}: {how}" + (f" for {failure.kind.seconds:g} s" if how == "stop" else ""))
+        if failure.kind.part == "providers":
+            assert self._target.stub is not None
+            self._target.stub.kill()
+            return 0
+        if how == "forget":
+            with redis.Redis.from_url(self._stack.environment()["REDIS_URL"]) as broker:
+                broker.flushall()
+        signals = {"terminate": signal.SIGTERM, "stop": signal.SIGSTOP}
+        return self._stack.kill(name, signals.get(how, signal.SIGKILL))
+
+    def _wait(self, failure: Failure, name: str, pid: int, since: float) -> None:
+        if failure.kind.part == "providers":
+            assert self._target.stub is not None
+            time.sleep(max(0.0, since + AWAY_SECONDS - time.monotonic()))
+            self._target.stub.revive()
+        elif failure.kind.how != "stop":
+            self._stack.wait_restarted(name, pid, BACK_SECONDS)
+        took = time.monotonic() - since
+        self.broken.append(Broken(name, failure.kind.how, round(since - self._began, 1), round(took, 2)))
+        if failure.kind.how != "stop":
+            self.say(f"{name} is ready again after {took:.1f} s")
