@@ -5,9 +5,9 @@ from pathlib import Path
 from django.apps import AppConfig
 from django.conf import settings
 
-from project.health import metrics
+from project.metrics import publishing as figures
 from workers import profiles
-from workers.adapters import catalogue
+from workers.adapters import catalogue, health
 from workers.adapters.tts import voice_assets
 
 
@@ -18,7 +18,8 @@ class GenerationConfig(AppConfig):
     def ready(self) -> None:
         from generation.providers import publishing  # noqa: PLC0415 - models are loaded only now
 
-        metrics.SOURCES.append(publishing.samples)
+        figures.SOURCES.append(publishing.say)
+        health.TOLD.append(publishing.count)
         voice_assets.use(settings.SPEECH_ASSETS_DIR, settings.SPEECH_ASSETS_SERVICE_DIR)
         profiles.configs()  # nonsense in a model's file or settings is said at start
         catalogue.use(Path(settings.PROVIDERS_DIR) if settings.PROVIDERS_DIR else None)

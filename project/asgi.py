@@ -11,7 +11,9 @@ _django = get_asgi_application()
 # Only now: these read the settings.
 from project.api.bodies import BodyLimit, bound_daphne  # noqa: E402
 from project.carrying import start_tracing  # noqa: E402
-from project.sockets import before_shutdown, bound_sockets  # noqa: E402
+from project.metrics import publishing  # noqa: E402
+from project.metrics.loop import Probe  # noqa: E402
+from project.sockets import before_shutdown, bound_sockets, once_running  # noqa: E402
 from sessions.pipeline.language import load_early  # noqa: E402
 from sessions.routing import application as websockets  # noqa: E402
 from sessions.runtime.registry import stop_registry  # noqa: E402
@@ -21,4 +23,6 @@ bound_daphne()
 bound_sockets()
 before_shutdown(stop_registry)
 load_early()
+publishing.start()
+once_running(Probe)
 application = ProtocolTypeRouter({"http": BodyLimit(_django), "websocket": websockets})

@@ -4,11 +4,12 @@
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_ready
+from celery.signals import beat_init, before_task_publish, worker_init, worker_ready
 from django.conf import settings
 from kombu import Queue
 
@@ -86,6 +87,23 @@ def queues() -> tuple[str, ...]:
 @app.on_after_configure.connect
 def _make_queues(sender: Celery, **_: Any) -> None:
     sender.conf.task_queues = [Queue(name) for name in queues()]
+
+
+@before_task_publish.connect
+def _stamp(headers: dict[str, Any], **_: Any) -> None:
+    """Whoever takes it can tell how long it waited."""
+    headers["published_at"] = time.time()
+
+
+@worker_init.connect
+@beat_init.connect
+def _count(**_: Any) -> None:
+    # Only now: where figures are kept is a setting.
+    from project.metrics import exporter, publishing, tasks  # noqa: PLC0415
+
+    tasks.count()
+    publishing.start()
+    exporter.begin()
 
 
 @worker_ready.connect

@@ -37,6 +37,12 @@ def unsent_bytes(send: Any) -> int:
     return max(0, waiting) + int(getattr(transport, "_tempDataLen", 0))
 
 
+def once_running(begin: Callable[[], object]) -> None:
+    """Have something begun on the server's event loop as soon as that runs."""
+    running: Any = reactor
+    running.callLater(0, begin)
+
+
 def before_shutdown(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Have something finished before the server ends; called on its event loop."""
 

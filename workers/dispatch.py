@@ -8,6 +8,7 @@ import base64
 import json
 import logging
 import threading
+import time
 from functools import partial
 from uuid import uuid4
 
@@ -125,7 +126,7 @@ def live_message(queue: str, request: str) -> tuple[str, str]:
         "content-encoding": "utf-8",
         "content-type": "application/json",
         "headers": headers
-        | {"ignore_result": True, "retries": 0, "timelimit": [None, None]}
+        | {"ignore_result": True, "retries": 0, "timelimit": [None, None], "published_at": time.time()}
         | carrying.headers(),
         "properties": {
             "correlation_id": task_id,

@@ -19,6 +19,7 @@ from typing import Any
 import redis
 from django.conf import settings
 
+from project.metrics import instruments
 from workers.adapters import health
 from workers.adapters.breaker import breaker
 
@@ -75,14 +76,22 @@ def merged() -> dict[tuple[str, str], Figures]:
     return _merged([*rows, *_rows()])
 
 
-def samples() -> list[health.Sample]:
-    """This process's figures for Prometheus."""
-    told: list[health.Sample] = list(health.samples())
+def count(kind: str, provider: str, first_ms: float | None) -> None:
+    """Count an answer that began after so long, or a failure, for Prometheus."""
+    if first_ms is None:
+        instruments.provider_failures.labels(kind, provider).inc()
+        return
+    instruments.provider_requests.labels(kind, provider).inc()
+    instruments.provider_answer.labels(kind, provider).observe(first_ms / 1000)
+
+
+def say() -> None:
+    """Tell Prometheus what stands now."""
     for row in health.snapshot():
-        name = f'parley_provider_breaker_open{{kind="{row.kind}",provider="{row.provider}"}}'
         is_open = breaker(row.kind, row.provider).open
-        told.append((name, "gauge", "1 while the provider is left alone", float(is_open)))
-    return told
+        instruments.provider_breaker.labels(row.kind, row.provider).set(is_open)
+        if row.median_first_ms is not None:
+            instruments.provider_first.labels(row.kind, row.provider).set(row.median_first_ms / 1000)
 
 
 def _recent(name: bytes, raw: bytes) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ from generation.providers.models import VoiceListing
 from generation.providers.probing import Reach
 from generation.providers.publishing import Figures
 
-Sample = tuple[str, str, str, float]
 _NAMES = {SCRIPTED: "Scripted answers"}
 
 

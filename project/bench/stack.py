@@ -38,7 +38,7 @@ OURS = (
         "HOST",
         "PORT",
     ),
-    *("PUBLIC_URL", "ALLOWED_HOSTS", "TLS", "HEALTH_TOKEN", "METRICS_TOKEN", "DJANGO_SETTINGS_MODULE"),
+    *("PUBLIC_URL", "ALLOWED_HOSTS", "TLS", "HEALTH_TOKEN", "METRICS_TOKEN", "METRICS_DIR", "PROCESS_NAME", "DJANGO_SETTINGS_MODULE"),
 )
 
 
@@ -191,7 +191,7 @@ class EmbeddedStack:
         """The environment of a child: for a management command or a script beside the stack."""
         pid = next(iter(self.pids().values()))
         pairs = (pair.partition("=") for pair in Path(f"/proc/{pid}/environ").read_text().split("\0") if pair)
-        return {name: value for name, _, value in pairs}
+        return {name: value for name, _, value in pairs if name != "PROCESS_NAME"}
 
     def manage(self, *arguments: str) -> str:
         """Run a management command against this stack and return what it printed."""

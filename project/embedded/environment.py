@@ -97,6 +97,8 @@ def _common(made: Plan) -> dict[str, str]:
     for name in ("SECRET_KEY", "HEALTH_TOKEN", "METRICS_TOKEN"):
         if not is_given(made.given, name):
             env[name] = made.secrets[name.lower()]
+    if not is_given(made.given, "METRICS_DIR"):
+        env["METRICS_DIR"] = str(made.home.figures)
     if not made.given.get("ALLOWED_HOSTS"):
         env["ALLOWED_HOSTS"] = ",".join(_own_names(made.host))
     return env

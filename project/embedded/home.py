@@ -33,12 +33,13 @@ SECRETS = (
 
 
 class Home:
-    """PARLEY_HOME: `run` is thrown away at every start, everything else is kept."""
+    """PARLEY_HOME: `run` and `figures` are thrown away at every start, everything else is kept."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self.logs = self.path / "logs"
         self.run = self.path / "run"
+        self.figures = self.path / "metrics"
         self.connection_file = self.path / "connection.json"
         self.status_file = self.run / "status.json"
         self._lock: int | None = None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Coroutine, Iterator, Mapping
@@ -49,6 +50,7 @@ async def run(
         secrets = home.secrets()
         for left in home.run.iterdir():
             left.unlink()
+        shutil.rmtree(home.figures, ignore_errors=True)
         if left_over := sweep(secrets["marker"]):
             _say(f"Ended {left_over} processes that an earlier run had left behind.")
         ports = Ports(home)

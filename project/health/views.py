@@ -7,7 +7,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from project.health import checks, metrics
+from project.health import checks
+from project.metrics import page
 
 
 @never_cache
@@ -42,7 +43,7 @@ def metrics_page(request: HttpRequest) -> HttpResponse:
             content_type="text/plain",
             headers={"WWW-Authenticate": 'Bearer realm="metrics"'},
         )
-    return HttpResponse(metrics.render(), content_type=metrics.MEDIA_TYPE)
+    return HttpResponse(page.render(), content_type=page.MEDIA_TYPE)
 
 
 def _holds(request: HttpRequest, token: str) -> bool:

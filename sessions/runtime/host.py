@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from project import context
 from project.errors import Conflict, LimitReached, NotAllowed, ParleyError
+from project.metrics import instruments
 from rtc.errors import PeerError
 from rtc.frames import IdleLoop
 from sessions.hosting import Standing
@@ -24,7 +25,6 @@ from sessions.runtime.events import Event, EventLog
 from sessions.runtime.links import GOING_AWAY, NORMAL, REPLACED, Link, Socket
 from sessions.runtime.media import Media, MediaListener
 from sessions.runtime.messages import Allowance
-from sessions.runtime.metrics import COUNTERS
 from sessions.runtime.stage import LiveStage, Recorder
 from sessions.runtime.timers import Timers
 
@@ -36,7 +36,7 @@ OFFERS_A_SECOND, OFFERS_AT_ONCE = 0.5, 10
 STOP_SECONDS = 5.0
 RECORDER_SECONDS = 1.5
 GOODBYE_SECONDS = 0.8  # what was played is on its way to the customer for so long
-_OF_ONE_TURN = frozenset({"type", "turn", "tools", "topic"})
+_OF_ONE_TURN = frozenset({"type", "turn", "tools", "topic", "stages"})
 # What shows that somebody is there, or is being spoken to.
 _ACTIVITY = frozenset({"transcript.partial", "transcript.final", "speech.started", "speech.ended"})
 
@@ -198,7 +198,7 @@ class LiveSession(MediaListener):
                 }
             )
             before.close_soon(REPLACED)
-        COUNTERS["joined"] += 1
+        instruments.live_joined.inc()
         self.timers.socket_lost_at = None
         self._socket = socket
         if since is not None:
@@ -230,7 +230,7 @@ class LiveSession(MediaListener):
             self.error("too_many_messages", "Messages come faster than they can be followed.")
 
     def refuse(self, code: str, detail: str) -> None:
-        COUNTERS["messages_refused"] += 1
+        instruments.live_refused.inc()
         self.error(code, detail)
 
     def audio(self, pcm16k: bytes) -> None:
@@ -360,7 +360,7 @@ class LiveSession(MediaListener):
     def _note_codec(self) -> None:
         stats = self.parts.media.stats()
         if stats is not None and stats.transcoding and "vp8_transcoded" not in self.warnings:
-            COUNTERS["vp8"] += 1
+            instruments.live_vp8.inc()
             self.warnings.append("vp8_transcoded")
             self.office.note(self)
 
@@ -391,7 +391,7 @@ class LiveSession(MediaListener):
 
     def render_moved(self) -> None:
         """The stream that drew the avatar was lost, and went on elsewhere or anew: there is a seam."""
-        COUNTERS["render_moves"] += 1
+        instruments.live_render_moves.inc()
         if "render_moved" not in self.warnings:
             self.warnings.append("render_moved")
             self.office.note(self)

@@ -1,46 +1,33 @@
-"""Figures of the live sessions of this process, for `/metrics`."""
+"""Figures of the live sessions of this process: what its registries say stands now."""
 
 from collections import Counter
 from collections.abc import Callable
 
-from project.health.metrics import Sample
+from django.conf import settings
 
-# name -> meaning; each grows only.
-_COUNTED = {
-    "joined": "Sockets that joined a session",
-    "hosted": "Sessions this process began or went on to host",
-    "taken_over": "Sessions taken on from another process",
-    "ended": "Sessions that ended here",
-    "relayed": "Sockets relayed to another process",
-    "interrupts": "Times an avatar was interrupted",
-    "underruns": "Times an utterance waited for its pictures",
-    "render_moves": "Times the stream that drew an avatar was lost and went on elsewhere or anew",
-    "vp8": "Peers without H.264, served with transcoded VP8",
-    "messages_refused": "Messages of clients that could not be used",
-}
+from project.metrics import instruments
+from project.metrics.publishing import SOURCES, Running
 
 _STANDING = {
-    "sessions": "Sessions hosted by this process",
-    "peers": "WebRTC peers connected to this process",
-    "speaking": "Sessions whose avatar speaks",
-    "tasks": "Tasks of the event loop",
+    "sessions": instruments.live_sessions,
+    "peers": instruments.live_peers,
+    "speaking": instruments.live_speaking,
+    "tasks": instruments.live_tasks,
 }
 
-COUNTERS: Counter[str] = Counter()
 # Each registry of the process says what stands now, by the names above, and its `stalls`.
 GAUGES: list[Callable[[], dict[str, float]]] = []
+_stalls = Running(instruments.live_stalls)
 
 
-def samples() -> list[Sample]:
+def say() -> None:
+    """Tell all of them together."""
     now: Counter[str] = Counter()
-    for gauges in GAUGES:
+    for gauges in tuple(GAUGES):
         now.update(gauges())
-    stalls = "Times this process was too late to send, so that frames were skipped"
-    return [
-        *(
-            (f"parley_live_{name}_total", "counter", meaning, COUNTERS[name])
-            for name, meaning in _COUNTED.items()
-        ),
-        ("parley_live_stalls_total", "counter", stalls, now["stalls"]),
-        *((f"parley_live_{name}", "gauge", meaning, now[name]) for name, meaning in _STANDING.items()),
-    ]
+    for name, gauge in _STANDING.items():
+        gauge.labels(settings.PROCESS_NAME).set(now[name])
+    _stalls.is_now(now["stalls"])
+
+
+SOURCES.append(say)

@@ -22,7 +22,9 @@ from django.conf import settings
 from django.db import Error
 from redis.exceptions import RedisError
 
+from project import context
 from project.errors import Conflict, Gone, ParleyError
+from project.metrics import instruments
 from rtc.clock import Pump
 from sessions import ice, services
 from sessions.models import SessionStatus
@@ -37,7 +39,6 @@ from sessions.runtime.idle import IdleLoops
 from sessions.runtime.lease import Held
 from sessions.runtime.links import Link, Socket
 from sessions.runtime.memory import Trimmer
-from sessions.runtime.metrics import COUNTERS
 from sessions.runtime.relay import Door, Message, NotHosted, Relay, decode
 from sessions.runtime.scribe import Scribe
 from sessions.runtime.watch import StorageWatch
@@ -79,6 +80,7 @@ class Registry(Office):
         )
         self.faults: set[str] = set()
         self.stopping = False
+        self._ended = 0
         self._opening: dict[str, asyncio.Task[LiveSession | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._doors: dict[str, tuple[LiveSession, Door]] = {}
@@ -94,15 +96,19 @@ class Registry(Office):
                 return
             await language.prepared()
             self._started = True
-            self.broker.start()
-            self.scribe.start()
-            await self.client.start()
-            commands.serve(self)
-            self._spawn(self._tick(), "live clock")
-            self._spawn(self._keep_leases(), "live leases")
-            self._spawn(self.storage.run(), "live storage")
-            self._spawn(Trimmer(lambda: COUNTERS["ended"]).run(), "live memory")
-            metrics.GAUGES.append(self.gauges)
+            # What serves every session is not about the one that came first.
+            await asyncio.create_task(self._begin(), context=context.blank())
+
+    async def _begin(self) -> None:
+        self.broker.start()
+        self.scribe.start()
+        await self.client.start()
+        commands.serve(self)
+        self._spawn(self._tick(), "live clock")
+        self._spawn(self._keep_leases(), "live leases")
+        self._spawn(self.storage.run(), "live storage")
+        self._spawn(Trimmer(lambda: self._ended).run(), "live memory")
+        metrics.GAUGES.append(self.gauges)
 
     async def stop(self) -> None:
         """Give every session up so that another process can take it at once."""
@@ -136,8 +142,8 @@ class Registry(Office):
             await in_database(lambda: lease.write_seqs(seqs))
             await in_database(lambda: services.host_release(session.id, self.process_id, fence))
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str, **about: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name, context=context.of(**about))
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -163,7 +169,7 @@ class Registry(Office):
                 return Near(session, socket)
             link = await self._relayed(session_id, socket, since)
             if link is not None:
-                COUNTERS["relayed"] += 1
+                instruments.live_relayed.inc()
                 return link
             await asyncio.sleep(JOIN_AGAIN_SECONDS)
         raise HostUnreachable("The process that holds the session does not answer.")
@@ -177,7 +183,9 @@ class Registry(Office):
         if session is not None and not session.closed:
             return session
         if session_id not in self._opening:
-            opened = asyncio.create_task(self._open(session_id), name=f"open {session_id}")
+            opened = asyncio.create_task(
+                self._open(session_id), name=f"open {session_id}", context=context.of(session=session_id)
+            )
             self._opening[session_id] = opened
             opened.add_done_callback(partial(self._opened, session_id))
         # Whoever leaves while it is opened takes it from nobody else, and leaves no half of it behind.
@@ -205,8 +213,8 @@ class Registry(Office):
         self.sessions[session_id] = session
         self._told[session_id] = claimed.row.last_seq
         session.faults = tuple(sorted(self.faults))
-        COUNTERS["hosted"] += 1
-        COUNTERS["taken_over"] += fence > 1
+        instruments.live_hosted.inc()
+        instruments.live_taken_over.inc(fence > 1)
         _log.info("Hosting %s (claim %d)", session_id, fence)
         return session
 
@@ -252,7 +260,7 @@ class Registry(Office):
         if op == "attach":
             self._attach(message)
         elif op == "command":
-            self._spawn(self._command(message), "live command")
+            self._spawn(self._command(message), "live command", session=message["session"])
         elif (found := self._doors.get(message["socket"])) is not None:
             self._from_door(op, *found, message, body)
 
@@ -309,7 +317,9 @@ class Registry(Office):
 
     def _ending(self, session: LiveSession, reason: str) -> asyncio.Task[None]:
         if session.ending is None:
-            session.ending = self._spawn(self._end(session, reason), f"end {session.id}")
+            session.ending = self._spawn(
+                self._end(session, reason), f"end {session.id}", session=session.id
+            )
         return session.ending
 
     async def _end(self, session: LiveSession, reason: str) -> None:
@@ -342,7 +352,8 @@ class Registry(Office):
     def _over(self, session: LiveSession, reason: str) -> None:
         """Let go of a session that ended; without a reason it goes on in another process."""
         if reason:
-            COUNTERS["ended"] += 1
+            self._ended += 1
+            instruments.live_ended.inc()
             session.say_ended(reason)
             self.broker.forget(session.id)
         else:
@@ -416,7 +427,7 @@ class Registry(Office):
         for session_id, lost in renewal.lost.items():
             if (session := self._same(session_id, held)) is not None and not session.closed:
                 reason = lost.end_reason if lost is not None else "erased"
-                self._spawn(self._lost(session, reason), f"let go of {session_id}")
+                self._spawn(self._lost(session, reason), f"let go of {session_id}", session=session_id)
 
     def _same(self, session_id: str, held: dict[str, Held]) -> LiveSession | None:
         session = self.sessions.get(session_id)

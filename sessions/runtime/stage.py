@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from project.metrics import instruments
 from rtc.frames import PlayedRun
 from rtc.playout import PlayoutListener
 from sessions import services
@@ -19,7 +20,6 @@ from sessions.pipeline.ports import (
 )
 from sessions.runtime.events import Event
 from sessions.runtime.media import Media
-from sessions.runtime.metrics import COUNTERS
 from sessions.runtime.scribe import Scribe
 from workers.live.client import RenderClient
 from workers.rendering.encode import LIVE_CRF, LOW_CRF
@@ -179,12 +179,12 @@ class Played(PlayoutListener):
             self.talker.started(epoch, utterance, frame)
 
     def ended(self, epoch: int, utterance: int, frame: int, samples: int, *, interrupted: bool) -> None:
-        COUNTERS["interrupts"] += interrupted
+        instruments.live_interrupts.inc(interrupted)
         if self.talker is not None:
             self.talker.ended(epoch, utterance, frame, samples, interrupted=interrupted)
 
     def underrun(self, epoch: int, utterance: int, frame: int) -> None:
-        COUNTERS["underruns"] += 1
+        instruments.live_underruns.inc()
         if self.talker is not None:
             self.talker.underrun(epoch, utterance, frame)
 

@@ -14,7 +14,8 @@ from workers.adapters.errors import AdapterError
 REMEMBERED = 100
 """The median is that of so many last answers."""
 
-Sample = tuple[str, str, str, float]  # name, type, meaning, value: as project.health.metrics has them
+# Called at each answer (with the milliseconds to its beginning) and each failure (with None).
+TOLD: list[Callable[[Kind, str, float | None], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,15 @@ _ledger = Ledger()
 def heard(kind: Kind, provider: str, first_ms: float) -> None:
     """A provider answered; its first sound, word or token came after `first_ms`."""
     _ledger.heard(kind, provider, first_ms)
+    for told in TOLD:
+        told(kind, provider, first_ms)
 
 
 def failed(kind: Kind, provider: str, error: AdapterError) -> None:
     """A provider did not do its part."""
     _ledger.failed(kind, provider, error)
+    for told in TOLD:
+        told(kind, provider, None)
 
 
 def snapshot() -> list[Health]:
@@ -105,26 +110,6 @@ def snapshot() -> list[Health]:
 def reset() -> None:
     """Begin anew: in a child of a fork, and in tests."""
     _ledger.reset()
-
-
-def samples() -> list[Sample]:
-    """The same as figures for Prometheus, told apart by labels."""
-    found: list[Sample] = []
-    for one in snapshot():
-        labels = f'{{kind="{one.kind}",provider="{one.provider}"}}'
-        counted = "parley_provider_requests_total", "parley_provider_failures_total"
-        found.append((counted[0] + labels, "counter", "Requests that a provider served", one.served))
-        found.append((counted[1] + labels, "counter", "Requests that a provider failed", one.failed))
-        if one.median_first_ms is not None:
-            found.append(
-                (
-                    "parley_provider_first_seconds" + labels,
-                    "gauge",
-                    "Median time to a provider's first sound, word or token",
-                    one.median_first_ms / 1000,
-                )
-            )
-    return found
 
 
 os.register_at_fork(after_in_child=reset)

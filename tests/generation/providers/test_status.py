@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from generation.providers import probing, publishing
 from project.accounts.models import Role, User
-from project.health import metrics
+from project.metrics import instruments, page
 from tests.generation.providers.conftest import SECRET
 from tests.support.elevenlabs import ElevenLabsService
 from workers.adapters import health
@@ -153,7 +153,7 @@ def test_no_answer_holds_a_key(  # noqa: PLR0917 - fixtures
         client.get(f"/api/v1/{what}").content.decode() for what in ("providers", "voices", "voices/consent")
     )
     kept = b"".join([*valkey.hvals(probing.KEY), *valkey.hvals(publishing.KEY)]).decode()
-    everything = told + kept + logs.text + metrics.render()
+    everything = told + kept + logs.text + page.render().decode()
     for part in (SECRET, SECRET[:10], SECRET[-10:]):
         assert part not in everything
 
@@ -166,10 +166,11 @@ def test_unconfigured_providers_say_what_they_need(api: Callable[[User], APIClie
 
 
 def test_prometheus_gets_families_with_labels() -> None:
+    before = instruments.provider_requests.labels("tts", "local")._value.get()
     health.heard("tts", "local", 100.0)
     health.heard("tts", "elevenlabs", 200.0)
-    lines = metrics.render().splitlines()
+    lines = page.render().decode().splitlines()
     assert lines.count("# TYPE parley_provider_requests_total counter") == 1
-    assert 'parley_provider_requests_total{kind="tts",provider="local"} 1' in lines
-    assert 'parley_provider_breaker_open{kind="tts",provider="elevenlabs"} 0' in lines
+    assert f'parley_provider_requests_total{{kind="tts",provider="local"}} {before + 1}' in lines
+    assert 'parley_provider_breaker_open{kind="tts",provider="elevenlabs"} 0.0' in lines
     assert not any(line.startswith("#") and "{" in line for line in lines)

@@ -91,9 +91,10 @@ def test_metrics_are_in_prometheus_format(client, settings):
     settings.METRICS_TOKEN = "count-it-all"
     answer = client.get("/metrics", headers={"Authorization": "Bearer count-it-all"})
     assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
-    figures = dict(line.split() for line in answer.content.decode().splitlines() if line[0] != "#")
-    assert float(figures["process_resident_memory_bytes"]) > 10_000_000
-    assert float(figures["process_cpu_seconds_total"]) > 0
+    figures = dict(line.rsplit(" ", 1) for line in answer.content.decode().splitlines() if line[0] != "#")
+    name = f'{{process="{settings.PROCESS_NAME}"}}'
+    assert float(figures[f"process_resident_memory_bytes{name}"]) > 10_000_000
+    assert float(figures[f"process_cpu_seconds_total{name}"]) > 0
 
 
 def test_health_cannot_be_posted_to(client):

@@ -42,11 +42,11 @@ def test_who_never_answered_has_no_median():
     assert ledger.snapshot()[0].median_first_ms is None
 
 
-def test_figures_name_kind_and_provider():
-    health.reset()
+def test_whoever_counts_is_told_of_every_answer_and_failure(monkeypatch):
+    told = []
+    monkeypatch.setattr(health, "TOLD", [lambda *what: told.append(what)])
     health.heard("tts", "acme", 80.0)
-    found = {name: value for name, _, _, value in health.samples()}
-    assert found['parley_provider_requests_total{kind="tts",provider="acme"}'] == 1
-    assert found['parley_provider_first_seconds{kind="tts",provider="acme"}'] == 0.08
+    health.failed("llm", "acme", AWAY)
+    assert told == [("tts", "acme", 80.0), ("llm", "acme", None)]
     health.reset()
     assert health.snapshot() == []

@@ -1,0 +1,67 @@
+"""`/metrics` of a process that has no web page: a worker in a container of its own."""
+
+import hmac
+import logging
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from django.conf import settings
+
+from project.metrics import page
+
+TIMEOUT_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_version = "Parley"
+    sys_version = ""
+    timeout = TIMEOUT_SECONDS
+
+    def do_GET(self) -> None:
+        if self.path != "/metrics":
+            self._answer(404, b"There is no such page.\n")
+        elif not bears(self.headers.get("Authorization", "")):
+            self._answer(401, b"A metrics token is needed.\n")
+        else:
+            self._answer(200, page.render(service=False), page.MEDIA_TYPE)
+
+    def _answer(self, status: int, body: bytes, kind: str = "text/plain") -> None:
+        self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", 'Bearer realm="metrics"')
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name
+        """Said by nobody: Prometheus asks every few seconds."""
+
+
+def bears(authorization: str) -> bool:
+    """Whether a header carries the metrics token; an unset token opens nothing."""
+    scheme, _, offered = authorization.partition(" ")
+    token = settings.METRICS_TOKEN
+    if not token or scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(offered.strip().encode(), token.encode())
+
+
+def serve(host: str, port: int) -> ThreadingHTTPServer:
+    """Answer in threads of this process, until it ends. Raises OSError where the port is taken."""
+    server = ThreadingHTTPServer((host, port), _Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="figures page", daemon=True).start()
+    return server
+
+
+def begin() -> None:
+    """Serve where the settings want it. A port that is taken is logged: work goes on without a page."""
+    if not settings.METRICS_PORT:
+        return
+    try:
+        serve(settings.METRICS_HOST, settings.METRICS_PORT)
+    except OSError as error:
+        _log.error("No figures at METRICS_PORT=%d: %s", settings.METRICS_PORT, error)
