@@ -291,14 +291,27 @@ def av_offset_ms(watcher: Watcher, peer: LightPeer, since: float = 0.0) -> float
 def _timeline(
     peer: LightPeer, kind: str, points: Sequence[tuple[int, float | None]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    report = peer.streams[kind].sender_report
     known = [(stamp, level) for stamp, level in points if level is not None]
-    if report is None or len(known) < 10:
+    times = on_sender_clock(peer, kind, [stamp for stamp, _ in known])
+    if times is None or len(known) < 10:
+        return None
+    return times, np.array([level for _, level in known], np.float64)
+
+
+def on_sender_clock(peer: LightPeer, kind: str, stamps: Sequence[int]) -> NDArray[np.float64] | None:
+    """When the sender presents these RTP times of a stream, in seconds that both streams share.
+
+    None before the sender reported on the stream.
+    """
+    report = peer.streams[kind].sender_report
+    if report is None:
         return None
     clock = 90_000 if kind == "video" else 48_000
-    behind = (np.array([stamp for stamp, _ in known], np.int64) - report[1] + 2**31) % 2**32 - 2**31
-    times = (report[0] >> 32) % 100_000 + (report[0] & 0xFFFFFFFF) / 2**32 + behind / clock
-    return times, np.array([level for _, level in known], np.float64)
+    behind = (np.array(stamps, np.int64) - report[1] + 2**31) % 2**32 - 2**31
+    times: NDArray[np.float64] = (
+        (report[0] >> 32) % 100_000 + (report[0] & 0xFFFFFFFF) / 2**32 + behind / clock
+    )
+    return times
 
 
 def _level(decibels: float) -> float:
