@@ -18,4 +18,6 @@ urlpatterns = [
     path("sessions/", views.history, name="history"),
     path("sessions/<str:session_id>", views.detail, name="detail"),
     path("sessions/<str:session_id>/", views.detail),
+    path("sessions/<str:session_id>/latency", views.latency, name="latency"),
+    path("sessions/<str:session_id>/latency/", views.latency),
 ]

@@ -122,6 +122,15 @@ def detail(request: HttpRequest, session_id: str) -> HttpResponse:
 @never_cache
 @login_required
 @ensure_csrf_cookie
+def latency(request: HttpRequest, session_id: str) -> HttpResponse:
+    """As a conversation's page: whose it is, the API knows."""
+    return render(request, "live/latency.html", {"page": "sessions", "session_id": session_id})
+
+
+@require_safe
+@never_cache
+@login_required
+@ensure_csrf_cookie
 def personas(request: HttpRequest) -> HttpResponse:
     return render(request, "live/personas.html", {"page": "personas"})
 

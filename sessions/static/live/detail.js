@@ -173,7 +173,7 @@ function recording(talk) {
 
 function actions(talk) {
   const box = $("actions");
-  const wanted = `${talk.status} ${talk.recording?.status} ${lines.length > 0}`;
+  const wanted = `${talk.status} ${talk.recording?.status} ${lines.length > 0} ${talk.turns > 0}`;
   if (box.dataset.shown === wanted) return;
   box.dataset.shown = wanted;
   box.replaceChildren();
@@ -181,6 +181,7 @@ function actions(talk) {
     box.append(download(`/api/v1/recordings/${encodeURIComponent(talk.recording.id)}/video?download=1`, "Video", "video", `${id}.mp4`));
   }
   if (lines.length) box.append(download(`/api/v1/sessions/${encodeURIComponent(id)}/transcript.vtt?download=1`, "Transcript", "vtt", `${id}.vtt`));
+  if (talk.turns) box.append(el("a", { class: "button", href: `/sessions/${encodeURIComponent(id)}/latency` }, "Latency"));
   if (talk.status !== "ended") {
     const end = el("button", { class: "button danger", type: "button" }, "End");
     end.addEventListener("click", () => finish(end));

@@ -106,3 +106,16 @@ export const FIGURES = [
   ["session_create_ms", "Conversation made in"],
   ["queue_depth", "Waiting for drawing", ""],
 ];
+
+/** What only the page of a whole conversation tells. */
+export const MORE_FIGURES = [
+  ["first_audible_ms", "Answer heard after the question"],
+  ["endpoint_ms", "Sure that the customer has ended"],
+  ["retrieval_ms", "Documents searched"],
+  ["first_piece_ms", "First sentence written"],
+  ["first_segment_ms", "First piece ready to be played"],
+  ["interrupt_ms", "Silent after an interruption began"],
+  ["render_queue_ms", "A piece waited to be drawn"],
+  ["underruns", "Waits within an answer"],
+  ["rtt_ms", "To the browser and back"],
+];

@@ -72,6 +72,8 @@ class FakeRest(FakeApi):
             return 204, None
         if part == "transcript":
             return 200, {"session": talk_id, "turns": said() if row["turns"] else []}
+        if part == "latency":
+            return 200, timed(row)
         if part == "end":
             row |= {"status": "ended", "end_reason": "api_ended", "ended_at": "2026-01-05T10:05:00Z"}
         return 200, row
@@ -105,6 +107,78 @@ def said() -> list[dict[str, Any]]:
         }
         for number, (who, text, start, end, interrupted) in enumerate(WORDS, 1)
     ]
+
+
+def timed(row: dict[str, Any]) -> dict[str, Any]:
+    """Where the time of a conversation went: an answer that nobody asked for, one that was cut, one more."""
+    turns = (
+        [answered(1, 0, 1), answered(3, 620, 2, interrupted=True), answered(5, 540, 3)]
+        if row["turns"]
+        else []
+    )
+    waited = sorted(turn["figures"]["first_audible_ms"] for turn in turns)
+    figures = [
+        {"name": name, "unit": unit, "source": "server", "n": 3, "median": value, "min": value / 2}
+        | {"max": value * 2, "p95": value * 1.5}
+        for name, unit, value in (
+            ("response_ms", "ms", 1180.0),
+            ("llm_first_token_ms", "ms", 140.0),
+            ("tts_first_pcm_ms", "ms", 90.5),
+            ("render_fps", "fps", 61.4),
+            ("a_figure_of_tomorrow", "ms", 12.0),
+        )
+    ]
+    return {
+        "session": row["id"],
+        "status": row["status"],
+        "measured_turns": len(turns),
+        "figures": figures if waited else [],
+        "turns": turns,
+    }
+
+
+def answered(number: int, listened: int, sentences: int, **facts: Any) -> dict[str, Any]:
+    """An avatar's turn of some sentences, asked for when it was listened to."""
+    asked, stages = listened + 10 * bool(listened), []
+    if listened:
+        stages += [stage("endpoint", 0, listened)]
+        stages += [stage("asr", 256, listened - 20, provider="local", first_ms=None)]
+        stages += [stage("retrieval", asked, asked + 30)]
+    written = asked + 30
+    stages += [stage("llm", written, written + 420 * sentences, first_ms=written + 160, provider="openai")]
+    heard = written + 640
+    for piece in range(1, sentences + 1):
+        begun, late = written + 420 * (piece - 1), written + 420 * piece
+        stages += [stage("llm", begun, late, piece=piece)]
+        stages += [stage("tts", late, late + 380, piece=piece, first_ms=late + 90, provider="kokoro")]
+        stages += [stage("render", late + 100, late + 520, piece=piece, first_ms=late + 190)]
+        stages += [stage("playout", heard, heard + 2400, piece=piece)]
+        heard += 2500
+    parts = {
+        "listening": asked,
+        "retrieval": 30,
+        "llm": 160,
+        "sentence": 260,
+        "tts": 90,
+        "render": 110,
+        "playout": 20,
+    }
+    return {
+        "turn": number,
+        "source": "voice" if listened else "say",
+        "status": "done",
+        "interrupted": False,
+        "start_ms": WORDS[number - 1][2],
+        "figures": {"first_audible_ms": float(sum(parts.values()) - asked)},
+        "waits": [{"name": name, "ms": ms} for name, ms in parts.items() if ms],
+        "stages": stages,
+        **facts,
+    }
+
+
+def stage(name: str, since: int, until: int, **facts: Any) -> dict[str, Any]:
+    known = {key: value for key, value in facts.items() if value is not None}
+    return {"name": name, "from_ms": since, "to_ms": until, **known}
 
 
 def talk(number: int, status: str = "ended", kept: str | None = "ready", **facts: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ PAGES = {
     "/live/": "#start:enabled",
     "/sessions/": ".talk-link",
     "/sessions/ses_3": ".line",
+    "/sessions/ses_3/latency": ".fall",
     "/live/console/": "#rows tr",
 }
 RUNNING = {
