@@ -38,7 +38,7 @@ class Command(BaseCommand):
                 chosen.add_parser(name, help=f"cannot be used: {module}")
                 continue
             told = (module.__doc__ or "").strip().partition("\n")[0]
-            one = chosen.add_parser(name, help=told, description=told)
+            one = chosen.add_parser(name, help=told.replace("%", "%%"), description=told.replace("%", "%%"))
             _common(one)
             module.add_arguments(one)
 
