@@ -120,6 +120,11 @@ class Keeper:
             yield
 
     @contextmanager
+    def within(self, plan: Plan) -> Iterator[None]:
+        with trace.use_span(self._planned(plan), record_exception=False, set_status_on_exception=False):
+            yield
+
+    @contextmanager
     def following(self, traceparent: str) -> Iterator[None]:
         found = trace.get_current_span(_propagator.extract({_HEADER: traceparent}))
         with trace.use_span(found, record_exception=False, set_status_on_exception=False):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
+from asyncio import CancelledError
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class Keeper(Protocol):
     def root(self, name: str, facts: Mapping[str, Fact], *, at: float | None, plan: Plan) -> Span: ...
     def current(self) -> Span: ...
     def using(self, span: Span) -> AbstractContextManager[None]: ...
+    def within(self, plan: Plan) -> AbstractContextManager[None]: ...
     def following(self, traceparent: str) -> AbstractContextManager[None]: ...
     def trace_id(self) -> str: ...
     def stop(self) -> None: ...
@@ -116,8 +118,17 @@ def root(name: str, plan: Plan, *, at: float | None = None, **facts: Fact | None
 
 
 @contextmanager
-def span(name: str, *, plan: Plan | None = None, **facts: Fact | None) -> Iterator[Span]:
-    """Have a span around the block, current inside it. What is raised leaves its type, not its words."""
+def span(
+    name: str,
+    *,
+    plan: Plan | None = None,
+    ordinary: tuple[type[BaseException], ...] = (),
+    **facts: Fact | None,
+) -> Iterator[Span]:
+    """Have a span around the block, current inside it.
+
+    What is raised leaves its code or type, not its words. What is `ordinary` is no failure.
+    """
     if _keeper is None:
         yield NOTHING
         return
@@ -126,7 +137,10 @@ def span(name: str, *, plan: Plan | None = None, **facts: Fact | None) -> Iterat
         with _keeper.using(made):
             yield made
     except BaseException as error:
-        made.fail(type(error).__name__)
+        if isinstance(error, (CancelledError, GeneratorExit, *ordinary)):
+            made.set(cut=True)
+        else:
+            made.fail(code_of(error))
         raise
     finally:
         made.end()
@@ -139,6 +153,16 @@ def using(made: Span) -> Iterator[None]:
         yield
         return
     with _keeper.using(made):
+        yield
+
+
+@contextmanager
+def within(plan: Plan) -> Iterator[None]:
+    """Have the root of `plan` the current span inside the block, though it may be told later."""
+    if _keeper is None:
+        yield
+        return
+    with _keeper.within(plan):
         yield
 
 
@@ -168,6 +192,11 @@ def clip(clip_id: str) -> Plan:
 
 def turn(session_id: str, number: int) -> Plan:
     return Plan.of("turn", f"{session_id}:{number}")
+
+
+def code_of(error: BaseException) -> str:
+    """What an error is called where its words may not be told."""
+    return str(getattr(error, "code", "")) or type(error).__name__
 
 
 def _facts(facts: Mapping[str, Fact | None]) -> dict[str, Fact]:

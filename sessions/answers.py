@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from project import tracing
 from storage.errors import StorageError
 from workers.adapters.avatar.base import AudioWindow, Renderer
 from workers.adapters.errors import AdapterError
@@ -54,7 +55,8 @@ def window(request: RenderRequest) -> AudioWindow:
 
 def draw(renderer: Renderer, stream: Any, heard: AudioWindow, request: RenderRequest) -> bytes:
     """Make the fragment. Raises `Over`, and what the renderer raises."""
-    with figures.drawing(request.model, heard.frames) as drawing:
+    traced = tracing.span("draw", ordinary=(Over,), model=request.model, frames=heard.frames)
+    with traced, figures.drawing(request.model, heard.frames, "live") as drawing:
         return render_fragment(
             renderer,
             stream,

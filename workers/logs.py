@@ -106,7 +106,12 @@ def _moment(record: logging.LogRecord) -> str:
 
 
 def _pairs(known: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in known.items())
+    return " ".join(f"{name}={_one_word(value)}" for name, value in known.items())
+
+
+def _one_word(value: Any) -> str:
+    told = str(value)
+    return json.dumps(told, ensure_ascii=False) if set(told) & set(' "=\n\r') else told
 
 
 def _unknown(value: object) -> str:

@@ -1,10 +1,13 @@
 """Telling the owner that a clip ended: one event, in the transaction that ended it."""
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
-from generation.clips import presenter
+from generation import figures
+from generation.clips import over, presenter
 from generation.clips.models import Clip, ClipStatus
 from project.accounts import allowances
 from project.webhooks import services as webhooks
@@ -20,6 +23,8 @@ def ended(clip_id: str) -> None:
     """Write the event of a clip that has just ended, and settle what its length cost."""
     clip = Clip.objects.select_related("owner").get(pk=clip_id)
     _settle(clip)
+    transaction.on_commit(partial(figures.clip_ended, clip), robust=True)
+    transaction.on_commit(partial(over.tell, clip), robust=True)
     webhooks.publish(
         clip.owner, _EVENTS[ClipStatus(clip.status)], payload(clip), callback_url=clip.callback_url or None
     )

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from generation.clips import leases, outcome, subtitles
+from generation.clips import leases, outcome, subtitles, tracing
 from generation.clips.leases import Lease, LeaseLost, StopWork
 from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, FragmentStatus
 from storage import fragments, keys
@@ -45,7 +45,7 @@ def assemble_clip(clip_id: str) -> None:
     lease = leases.take(Clip, clip_id, clip_id, ready)
     if lease is None or outcome.worn_out(lease, clip.attempts + 1):
         return
-    with leases.keeper.holding(lease):
+    with leases.keeper.holding(lease), tracing.stage("assembly", clip_id, clip.enqueued_at):
         try:
             _finish(clip, lease)
         except LeaseLost:
@@ -62,9 +62,11 @@ def assemble_clip(clip_id: str) -> None:
 def _finish(clip: Clip, lease: Lease) -> None:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="parley-assembly-") as folder:
-        made = _join(clip, lease, Path(folder))
+        with tracing.part("join"):
+            made = _join(clip, lease, Path(folder))
         lease.check()
-        stored = _put_result(clip, Path(folder))
+        with tracing.part("store", bytes=made.bytes):
+            stored = _put_result(clip, Path(folder))
     timings = clip.timings | {"assembly_ms": round((time.monotonic() - begun) * 1000)}
     outcome.succeed(
         lease,

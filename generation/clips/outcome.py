@@ -17,6 +17,7 @@ from django.utils import timezone
 from generation.clips import announcements, states
 from generation.clips.leases import Lease
 from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, ClipStream, FragmentStatus
+from project import tracing
 from storage.errors import StorageError
 from workers import dispatch
 from workers.adapters.errors import AdapterError
@@ -137,6 +138,7 @@ def failed_attempt(lease: Lease, error: Exception, *, retries: int, attempts: in
 
     `retries` and `attempts` are the row's when this start took it, this start included.
     """
+    tracing.current().fail(tracing.code_of(error))
     back = {"status": FragmentStatus.PENDING} if lease.model is ClipFragment else {}
     if isinstance(error, AdapterError) and error.code == BUSY and not _old(lease.clip_id):
         # Somebody else has the model's one server, perhaps for an hour: that is no failure.

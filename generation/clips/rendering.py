@@ -9,7 +9,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
 
-from generation.clips import actors, leases, outcome, plan, sound, subtitles
+from generation.clips import actors, leases, outcome, plan, sound, subtitles, tracing
 from generation.clips.leases import Lease, LeaseLost, StopWork
 from generation.clips.models import Clip, ClipFragment, ClipStatus, ClipUtterance, FragmentStatus
 from storage import fragments
@@ -47,7 +47,7 @@ def render_fragment(clip_id: str, index: int) -> None:
     )
     if lease is None or outcome.worn_out(lease, fragment.attempts + 1):
         return
-    with leases.keeper.holding(lease):
+    with leases.keeper.holding(lease), tracing.stage("fragment", clip_id, fragment.enqueued_at, index):
         try:
             _make(clip, fragment, lease)
         except LeaseLost:
@@ -65,7 +65,10 @@ def _make(clip: Clip, fragment: ClipFragment, lease: Lease) -> None:
     again = fragment.attempts or fragment.retries
     stored = fragments.find_fragment(clip.pk, fragment.index) if again else None
     if stored is None:
-        stored = fragments.put_fragment(clip.pk, fragment.index, _draw(clip, fragment, lease))
+        with tracing.part("draw", frames=fragment.frames, model=clip.model):
+            data = _draw(clip, fragment, lease)
+        with tracing.part("store", bytes=len(data)):
+            stored = fragments.put_fragment(clip.pk, fragment.index, data)
     finish(lease, stored, render_ms=round((time.monotonic() - begun) * 1000))
 
 

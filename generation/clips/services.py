@@ -1,11 +1,12 @@
 """Writes that mean something to a clip's owner."""
 
+import time
 from collections.abc import Sequence
 
 from django.db import transaction
 from django.utils import timezone
 
-from generation.clips import outcome, states, wishes
+from generation.clips import outcome, states, tracing, wishes
 from generation.clips.models import Clip, ClipFragment, ClipStatus
 from generation.clips.wishes import Order, Wish
 from project.accounts import allowances
@@ -32,6 +33,7 @@ def clip_create_batch(owner: User, wanted: Sequence[Wish]) -> list[Clip]:
 
 def clips_accept(owner: User, orders: Sequence[Order]) -> list[Clip]:
     """Write checked orders down, all or none, within the owner's allowance. Raises `LimitReached`."""
+    began = time.time()
     with transaction.atomic():
         allowances.check_clips_in_flight(owner, count=lambda: in_flight(owner), adding=len(orders))
         seconds = sum(round(order.estimated_ms / 1000) for order in orders)
@@ -50,6 +52,8 @@ def clips_accept(owner: User, orders: Sequence[Order]) -> list[Clip]:
         for clip in clips:
             clip.save(force_insert=True)
             dispatch.speak(clip.pk)
+    for clip in clips:
+        tracing.accepted(clip.pk, began)
     return clips
 
 

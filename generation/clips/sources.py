@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from generation import voices
-from generation.clips import narration
+from generation.clips import narration, tracing
 from generation.clips.models import Clip
 from generation.clips.narration import Sentence, Utterance
 from generation.clips.outcome import ClipFailure
@@ -71,7 +71,9 @@ def _read(clip: Clip, done: int) -> Generator[Take, None, None]:
 
 
 def _take(lines: list[Sentence], index: int, say: Callable[[Sentence], Utterance]) -> Take:
-    said = say(lines[index])
+    with tracing.part("synthesis", utterance=index, characters=len(lines[index].text)) as part:
+        said = say(lines[index])
+        part.set(provider=said.provider or None)
     timings = {
         "phones": [[phone.symbol, phone.start_ms, phone.end_ms] for phone in said.phones],
         "words": [[word.text, word.start_ms, word.end_ms] for word in said.words],

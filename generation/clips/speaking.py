@@ -19,7 +19,7 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from generation import hearing
-from generation.clips import leases, outcome, plan, sources, states
+from generation.clips import leases, outcome, plan, sources, states, tracing
 from generation.clips.leases import Lease, LeaseLost, StopWork
 from generation.clips.models import Clip, ClipFragment, ClipStage, ClipStatus, ClipStream, ClipUtterance
 from generation.clips.outcome import ClipFailure
@@ -58,7 +58,7 @@ def speak(clip_id: str) -> None:
     )
     if lease is None or outcome.worn_out(lease, clip.attempts + 1):
         return
-    with leases.keeper.holding(lease):
+    with leases.keeper.holding(lease), tracing.stage("speech", clip_id, clip.enqueued_at):
         try:
             _Timeline(clip, lease).make()
         except LeaseLost:

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from generation.clips import actors, leases, outcome, rendering
+from generation.clips import actors, leases, outcome, rendering, tracing
 from generation.clips.leases import Lease, LeaseLost, StopWork
 from generation.clips.models import Clip, ClipFragment, ClipStatus, ClipStream, FragmentStatus
 from generation.clips.parking import Place, parked
@@ -85,7 +85,8 @@ class _Drawing:
         """Draw until nothing is left that can be drawn, or somebody else goes first: then True."""
         while (fragment := _next(self.clip.pk)) is not None:
             self.lease.check()
-            self._make(fragment)
+            with tracing.stage("fragment", self.clip.pk, fragment.enqueued_at, fragment.index):
+                self._make(fragment)
             if self._place is not None and self._place.wanted:
                 self.close()
                 return True

@@ -1,5 +1,6 @@
 """Sending one delivery: take it, sign it, post it, write down what happened."""
 
+import json
 import secrets
 import time
 from datetime import datetime
@@ -8,9 +9,11 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from project import tracing
 from project.accounts import signing
 from project.api.net import SNIPPET_BYTES, Answer, safe_post
 from project.errors import InvalidInput, Unavailable
+from project.metrics import instruments
 from project.webhooks.models import LEASE, Delivery, DeliveryStatus, WebhookEndpoint
 from project.webhooks.schedule import MAX_ATTEMPTS, Outcome, next_attempt, retry_after
 
@@ -25,9 +28,21 @@ def deliver(delivery_id: str) -> bool:
         return False
     delivery = Delivery.objects.select_related("owner", "endpoint").get(pk=delivery_id)
     started = time.monotonic()
-    outcome = _attempt(delivery)
-    _settle(delivery, token, outcome, took_ms=round((time.monotonic() - started) * 1000))
+    with tracing.span("webhook", plan=_plan(delivery), event=delivery.event_type) as span:
+        outcome = _attempt(delivery)
+        span.set(status=outcome.status, attempt=delivery.attempts)
+        if not outcome.succeeded:
+            span.fail("webhook_failed")
+    took = time.monotonic() - started
+    instruments.webhooks.labels(_named(outcome)).observe(took)
+    _settle(delivery, token, outcome, took_ms=round(took * 1000))
     return True
+
+
+def _named(outcome: Outcome) -> str:
+    if outcome.succeeded:
+        return "delivered"
+    return "unreachable" if outcome.status is None else "refused"
 
 
 def sign(delivery: Delivery, *, at: datetime) -> dict[str, str]:
@@ -89,6 +104,13 @@ def _judge(answer: Answer) -> Outcome:
         error="" if good else f"The server answered {answer.status}.",
         retry_after=retry_after(answer.headers, now=timezone.now()),
     )
+
+
+def _plan(delivery: Delivery) -> tracing.Plan | None:
+    """Whose trace it belongs to: that of the clip which it tells of."""
+    if not delivery.event_type.startswith("clip."):
+        return None
+    return tracing.clip(str(json.loads(delivery.body)["data"].get("id")))
 
 
 @transaction.atomic

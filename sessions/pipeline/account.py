@@ -34,6 +34,7 @@ class Account:
     text: str = ""
     over: bool = False
     failed: bool = False
+    fault: str = ""
     interrupted: bool = False
     measures: Measures = field(default_factory=Measures.begin)
     playing: list[Playing] = field(default_factory=list)
@@ -93,7 +94,7 @@ class Account:
         """Tell what went wrong; the session goes on."""
         if self.over:
             return
-        self.failed = True
+        self.failed, self.fault = True, fault.code
         self.tell_text()
         self._emit("error", code=fault.code, detail=fault.detail)
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from project import context
+from project import context, tracing
 from project.errors import Conflict, InvalidInput
-from sessions.pipeline import apology
+from sessions.pipeline import apology, over
 from sessions.pipeline.account import Account
 from sessions.pipeline.faults import Fault
 from sessions.pipeline.history import History
@@ -262,6 +262,7 @@ class Conversation:
         )
         self._question = text
         self._history.add("user", text)
+        over.heard(self._setup.session_id, record)
         self._stage.emit({"type": "transcript.final", "turn": number, "text": text})
         self._stage.journal.save(record)
 
@@ -307,9 +308,11 @@ class Conversation:
         reply.task = self._spawn(self._guarded(reply, work))
 
     async def _guarded(self, reply: Reply, work: Work) -> None:
-        context.note(session=self._setup.session_id, turn=reply.account.turn)
+        session_id, turn = self._setup.session_id, reply.account.turn
+        context.note(session=session_id, turn=turn)
         try:
-            await work()
+            with tracing.within(tracing.turn(session_id, turn)):
+                await work()
         except Exception:  # noqa: BLE001 - a mistake of ours ends this reply, not the session
             _log.exception("A reply of session %s failed", self._setup.session_id)
             if not reply.account.over:
@@ -317,6 +320,7 @@ class Conversation:
                 self._drop(reply)
 
     def _finished(self, reply: Reply) -> None:
+        over.tell(self._setup.session_id, reply.account)
         self._history.add("avatar", reply.account.heard_text)
         if self._reply is reply:
             self._reply = None

@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - not the builtin one
 
+from project import tracing
 from workers import dispatch, profiles
 from workers.live import wire
 from workers.live.errors import RenderCancelled, RenderFailed, RenderUnavailable
@@ -125,7 +126,7 @@ class RenderClient:
         async with kept.gate:
             if request.epoch <= kept.over:
                 raise RenderCancelled("its epoch is over")
-            return await self._ask(kept, request)
+            return await _traced(self._ask(kept, request), request)
 
     def warm(self, *, model: str, bundle_key: str, bundle_sha256: str) -> None:
         """Have every live worker load an avatar that will be needed soon. Returns at once."""
@@ -433,6 +434,17 @@ class RenderClient:
 
 def _live_queues() -> list[str]:
     return [profile.live_queue for profile in profiles.profiles() if profile.live_queue]
+
+
+async def _traced(asked: Awaitable[RenderReply], request: RenderRequest) -> RenderReply:
+    """Await a fragment inside a span of its own."""
+    facts: dict[str, Any] = {"model": request.model, "epoch": request.epoch, "number": request.number}
+    with tracing.span("render", ordinary=(RenderCancelled,), **facts, frames=request.frames) as span:
+        reply = await asked
+        span.set(
+            worker=reply.worker, attempt=reply.attempt, queue_ms=reply.queue_ms, render_ms=reply.render_ms
+        )
+        return reply
 
 
 def _forgotten(pending: Pending) -> None:
