@@ -66,12 +66,6 @@ function words(turns, talk) {
 
 /** An avatar's turn is shown by sentence where their times are known, a customer's as one. */
 function split(turn) {
-  const shown = pieces(turn);
-  if (shown.length) shown.at(-1).from = sourceWords(turn.sources ?? []);
-  return shown;
-}
-
-function pieces(turn) {
   const { who, interrupted, start_ms: startMs, end_ms: endMs, utterances = [], sources = [] } = turn;
   const whole = who === "avatar" ? (turn.heard_text ?? turn.text) || turn.text : turn.text;
   if (!whole && !interrupted) return [];
@@ -99,25 +93,13 @@ function item(line, name) {
   const known = Number.isFinite(line.startMs);
   const text = el("span", { class: "line-text", dir: "auto" }, line.text, line.interrupted ? " " : null);
   if (line.interrupted) text.append(el("span", { class: "tag warn plain" }, "interrupted"));
-  if (line.from) text.append(el("span", { class: "line-from faint" }, line.from));
   const time = el("span", { class: "line-time num" }, known ? clock(line.startMs) : "");
   const who = el("span", { class: "line-who" }, line.first ? (line.who === "user" ? "Customer" : name) : "");
   const button = el("button", { class: "line-button", type: "button", disabled: !known }, time, who, text);
   button.addEventListener("click", () => jump(line));
-  line.node = el("li", { class: "line" }, button, line.sources?.length ? drawnFrom(line.sources) : null);
+  line.node = el("li", { class: "line" }, button, line.sources?.length ? el("p", { class: "line-sources", dir: "auto" }, sourceWords(line.sources)) : null);
   line.node.dataset.who = line.who;
   return line.node;
-}
-
-/** What an answer was given to draw on, each document once with its pages. */
-function drawnFrom(sources) {
-  const pages = new Map();
-  for (const { name, page } of sources) pages.set(name, (pages.get(name) ?? new Set()).add(page));
-  const told = [...pages].map(([name, known]) => {
-    const numbers = [...known].filter(Boolean).sort((one, other) => one - other);
-    return numbers.length ? `${name}, page ${numbers.join(", ")}` : name;
-  });
-  return el("p", { class: "line-sources", dir: "auto" }, `From ${told.join("; ")}`);
 }
 
 function jump(line) {

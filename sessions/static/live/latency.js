@@ -29,17 +29,18 @@ async function load() {
   $("back").textContent = `Conversation with ${talk.avatar_name ?? "the avatar"}`;
   questions = asked(transcript.turns);
   const version = JSON.stringify(told);
-  if (version !== shown) show();
+  if (version !== shown) show(new Date(talk.started_at ?? talk.created_at));
   shown = version;
   if (talk.status !== "ended") setTimeout(load, REFRESH_MS);
 }
 
-function show() {
+function show(began) {
   const { turns, measured_turns: measured } = told;
   $("body").hidden = !turns.length;
   $("empty").hidden = turns.length > 0;
-  const more = measured > turns.length ? ` The newest ${turns.length} are shown.` : "";
-  const facts = measured ? `${measured} answer${measured === 1 ? "" : "s"}.${more}` : "";
+  const more = measured > turns.length ? `the newest ${turns.length} are shown` : null;
+  const moment = began.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const facts = [moment, measured ? `${measured} answer${measured === 1 ? "" : "s"}` : null, more].filter(Boolean).join(" · ");
   if ($("facts").textContent !== facts) $("facts").textContent = facts;
   if (!turns.length) return;
   if (!shown) openAtFirst(turns);
@@ -74,7 +75,7 @@ const total = (turn) => turn.waits.reduce((sum, wait) => sum + wait.ms, 0);
 function tiles() {
   const found = ["response_ms", "first_audible_ms"].map((name) => told.figures.find((one) => one.name === name)).find(Boolean);
   const after = found?.name === "response_ms" ? "after the customer's last word" : "after the question";
-  const rows = found ? [["Usual wait", found.median], ["95% wait no longer than", found.p95], ["Longest wait", found.max]] : [];
+  const rows = found ? [["Usual wait", found.median], ["95% waited at most", found.p95], ["Longest wait", found.max]] : [];
   $("tiles").replaceChildren(...rows.map(([label, ms]) => el("div", { class: "card wait" }, el("dt", {}, label), el("dd", {}, duration(ms), el("span", { class: "faint" }, after)))));
 }
 

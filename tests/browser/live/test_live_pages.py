@@ -234,4 +234,5 @@ def test_an_answer_shows_what_it_was_drawn_from(signed_in) -> None:
     made, _ = signed_in("/sessions/ses_3")
     told = made.page.locator(".line-sources")
     told.wait_for()
-    assert told.all_inner_texts() == ["From returns.pdf, page 3, 12; prices.md"]
+    assert told.all_inner_texts() == ["From returns.pdf (pages 3, 12) · prices.md"]
+    assert made.page.locator(".line").last.inner_text().count("returns.pdf") == 1
