@@ -82,7 +82,14 @@ def _subject(result: Result, subject: Subject) -> str:
     facts = {
         "Parley commit": result.commit,
         "backend": f"{subject.backend} ({subject.label})",
-        "hardware": f"{hardware.name}; {hardware.cpu}, {hardware.cores} cores, {hardware.memory_mb} MB",
+        "hardware": "; ".join(
+            part
+            for part in (
+                ", ".join(gpu.name for gpu in hardware.gpus),
+                f"{hardware.cpu}, {hardware.cores} cores, {hardware.memory_mb} MB",
+            )
+            if part
+        ),
         "driver": hardware.driver,
         "model and weights": f"{subject.model} {subject.weights}".strip(),
         "technique": subject.technique,
@@ -97,18 +104,40 @@ def _subject(result: Result, subject: Subject) -> str:
         if found:
             lines.append(f"- `{name}`: " + "; ".join(_brief(metric) for metric in found))
     title = f"## {subject.model} / {subject.backend} / {hardware.name} / {result.created[:10]}"
-    return title + "\n\n" + "\n".join(lines)
+    return title + "\n\n" + "\n".join(lines) + _says(result, subject)
 
 
 def _brief(metric: Metric) -> str:
     where = ", ".join(part for part in (metric.state, metric.case) if part)
     if not metric.values:
         return f"not measured ({where}): {metric.missing}"
-    return f"{shown(metric.median)} {_unit(metric)} ({where}, n = {metric.n})"
+    return f"{shown(metric.median)}{_unit(metric)} ({where}, n = {metric.n})"
 
 
 def _unit(metric: Metric) -> str:
-    return "" if metric.unit == "1" else metric.unit
+    return "" if metric.unit == "1" else f" {metric.unit}"
+
+
+def _says(result: Result, subject: Subject) -> str:
+    """What the figures mean for whoever wants to use this model here."""
+    said = []
+    for state in ("steady", "warm"):
+        fps = result.find("render_fps", state=state, model=subject.model)
+        if fps is not None and fps.values:
+            times = fps.median / subject.fps
+            enough = (
+                "it keeps up with a conversation" if times >= 1 else "it cannot keep up with a conversation"
+            )
+            said.append(
+                f"{state}: one worker draws {shown(times)} times the {shown(subject.fps)} frames a second that "
+                f"are shown, {enough}"
+            )
+            break
+    rtf = result.find("rtf", state="warm", model=subject.model)
+    if rtf is not None and rtf.values:
+        told = "sooner than it is watched" if rtf.median < 1 else "not sooner than it is watched"
+        said.append(f"warm: a film is there after {shown(rtf.median)} times its length, {told}")
+    return "".join(f"\n- {one}" for one in said)
 
 
 def _metrics(result: Result) -> str:
@@ -208,5 +237,5 @@ def _conditions(result: Result) -> str:
         lines.append(f"Configuration:\n\n```yaml\n{settings}\n```")
     if row:
         lines.append("As rows of the table in which services are compared (result.csv):")
-        lines.append(table(sheet.COLUMNS, [tuple(one.values()) for one in row]))
+        lines.append(table(sheet.COLUMNS, [tuple(one[name] for name in sheet.COLUMNS) for one in row]))
     return "\n\n".join(lines)

@@ -32,7 +32,7 @@ def draw(result: Result, folder: Path) -> list[tuple[str, str]]:
         )
     if result.turns:
         chosen = typical(result.turns)
-        made.append(_save(waterfalls(chosen), folder, "waterfall", "Where the time of a turn goes"))
+        made.append(_save(waterfalls(chosen), folder, "waterfall", "Where the time goes"))
     for plot in dict.fromkeys(series.plot for series in result.series):
         lines = [series for series in result.series if series.plot == plot and series.points]
         if lines:

@@ -74,6 +74,24 @@ def test_the_page_says_what_was_missed_what_is_external_and_what_was_not_measure
     assert "test card" not in text
 
 
+def test_the_page_says_whether_it_is_fast_enough(result):
+    text = page.text(result, [])
+    assert "one worker draws 1.8 times the 25 frames a second that are shown, it keeps up" in text
+    result.metrics = [metric for metric in result.metrics if metric.name != "render_fps"]
+    result.add("render_fps", "fps", [12.5], state="warm", boundary="x", source="worker", better="more")
+    result.add("rtf", "1", [1.17], state="warm", boundary="x", source="receiver")
+    text = page.text(result, [])
+    assert "draws 0.5 times the 25 frames a second that are shown, it cannot keep up" in text
+    assert "after 1.17 times its length, not sooner than it is watched" in text
+
+
+def test_the_rows_of_the_page_stand_below_their_headings(result):
+    table = page.text(result, []).split("(result.csv):")[1].strip().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    first = dict(zip(cells[0], cells[2], strict=True))
+    assert (first["Model"], first["Owner"], first["TTFA/ms"]) == ("viseme", "own", "320.0")
+
+
 def test_a_mock_run_says_that_it_proves_orchestration_only(result):
     result.subjects.append(Subject("mock"))
     assert "prove that orchestration works" in page.text(result, [])
