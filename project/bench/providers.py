@@ -11,7 +11,7 @@ import httpx
 
 from project.embedded.stack import ROOT
 
-START_SECONDS = 20.0
+START_SECONDS = 120.0  # of a machine that is busy
 
 
 class Providers:
