@@ -129,8 +129,8 @@ def _says(result: Result, subject: Subject) -> str:
                 "it keeps up with a conversation" if times >= 1 else "it cannot keep up with a conversation"
             )
             said.append(
-                f"{state}: one worker draws {shown(times)} times the {shown(subject.fps)} frames a second that "
-                f"are shown, {enough}"
+                f"{state}: one worker draws {shown(times)} times the {shown(subject.fps)} frames a second "
+                f"that are shown, {enough}"
             )
             break
     rtf = result.find("rtf", state="warm", model=subject.model)
