@@ -11,17 +11,20 @@ OUT ?= demo.mp4
 HOST ?= 127.0.0.1
 PORT ?= 8000
 TLS ?=
+BENCH ?= short
+BENCH_OUT ?= outputs/bench/$(BENCH)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HOST PORT TLS
 
-.PHONY: help demo up test test-unit test-postgres test-slow lint bench clean
+.PHONY: help demo up test test-unit test-postgres test-slow lint bench bench-parts clean
 help:
 	@echo "make demo   a script becomes demo.mp4 (SCRIPT=, AVATAR=, VOICE=, IMAGE=portrait.png)"
 	@echo "make up     the whole service on http://$(HOST):$(PORT) (TLS=1 for HTTPS)"
 	@echo "make test   the whole test suite"
 	@echo "make lint   style, types and import contracts"
-	@echo "make bench  the benchmarks; results go to docs/benchmarks/"
+	@echo "make bench  conversations and clips, measured; a report with plots goes to $(BENCH_OUT)/ (BENCH=full: for publishing)"
+	@echo "make bench-parts   the benchmarks of single parts; results go to docs/benchmarks/"
 
 # The stamps hold the lock file's hash, so an unchanged environment needs no network.
 $(BIN)/python:
@@ -70,7 +73,14 @@ test-postgres: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -p no:randomly --timeout 600 --durations=25 tests/stack tests/faults tests/quality tests/browser
 
+# Conversations and clips on a stack of its own, in a few minutes; `manage.py bench --help` has the rest.
 bench: $(VENV)/.dev
+	$(BIN)/python manage.py bench live --config "$(BENCH)" --out "$(BENCH_OUT)/live"
+	$(BIN)/python manage.py bench clip --config "$(BENCH)" --out "$(BENCH_OUT)/clip"
+	$(BIN)/python manage.py bench report "$(BENCH_OUT)/live" "$(BENCH_OUT)/clip" --out "$(BENCH_OUT)"
+
+# The figures of single parts; each writes its page beside it.
+bench-parts: $(VENV)/.dev
 	$(BIN)/python -m docs.benchmarks
 
 clean:

@@ -1,6 +1,6 @@
 """Runs every benchmark one after the other; each writes its own page beside it.
 
-`make bench`, or `python -m docs.benchmarks encode clip` for some of them.
+`make bench-parts`, or `python -m docs.benchmarks encode clip` for some of them.
 """
 
 import subprocess

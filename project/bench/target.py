@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -137,8 +136,3 @@ def started(common: Common, *, environment: Mapping[str, str] | None = None) -> 
 
 def _on_this_machine(url: str) -> bool:
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-
-
-def facts(target: Target) -> dict[str, Any]:
-    """What is published about it; its address only where that is nobody's secret."""
-    return {"attached": target.stack is None, "stub": target.stub is not None}
