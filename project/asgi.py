@@ -10,7 +10,7 @@ _django = get_asgi_application()
 
 # Only now: these read the settings.
 from project.api.bodies import BodyLimit, bound_daphne  # noqa: E402
-from project.carrying import start_tracing  # noqa: E402
+from project.carrying import begin_process  # noqa: E402
 from project.metrics import publishing  # noqa: E402
 from project.metrics.loop import Probe  # noqa: E402
 from project.sockets import before_shutdown, bound_sockets, once_running  # noqa: E402
@@ -18,7 +18,7 @@ from sessions.pipeline.language import load_early  # noqa: E402
 from sessions.routing import application as websockets  # noqa: E402
 from sessions.runtime.registry import stop_registry  # noqa: E402
 
-start_tracing()
+begin_process()
 bound_daphne()
 bound_sockets()
 before_shutdown(stop_registry)

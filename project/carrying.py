@@ -20,6 +20,7 @@ from celery.signals import (
 from django.conf import settings
 
 from project import context, tracing
+from workers import logs
 
 IDS = "parley"
 TRACE = "traceparent"
@@ -38,8 +39,9 @@ def headers() -> dict[str, Any]:
     return told
 
 
-def start_tracing() -> None:
-    """Keep traces in this process, if they are wanted."""
+def begin_process() -> None:
+    """Have this process tell of itself: what nobody caught in its logs, and traces if they are wanted."""
+    logs.catch()
     tracing.start(
         settings.OTEL_EXPORTER_OTLP_ENDPOINT,
         service=settings.OTEL_SERVICE_NAME,
@@ -81,7 +83,7 @@ def _log(loglevel: Any = None, **_: Any) -> None:
 @worker_init.connect
 @worker_process_init.connect
 def _trace(**_: Any) -> None:
-    start_tracing()
+    begin_process()
 
 
 @worker_process_shutdown.connect

@@ -6,7 +6,6 @@ before Django is ready: no imports from it.
 """
 
 import contextvars
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -74,11 +73,3 @@ def carried(work: Callable[P, R]) -> Callable[P, R]:
 def facts(**told: Any) -> dict[str, Any]:
     """Return figures for the `extra` of a log call; None is left out."""
     return {"facts": {name: value for name, value in told.items() if value is not None}}
-
-
-class ContextFilter(logging.Filter):
-    """Puts what is known where a record is made onto it, as `context`."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.context = ids()
-        return True

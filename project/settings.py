@@ -443,11 +443,16 @@ LOG_LEVEL = env_str("LOG_LEVEL", "INFO")
 LOG_FORMAT = env_str("LOG_FORMAT", "line", choices=("line", "json"))
 # Whether logs may hold what was said and written: scripts, questions, answers.
 LOG_SPOKEN_TEXT = env_bool("LOG_SPOKEN_TEXT", default=False)
+# At DEBUG these tell what they send and get: questions, answers, rows, tokens in addresses.
+_TALKATIVE = (
+    *("aiohttp", "botocore", "celery.concurrency", "channels", "daphne", "django.db.backends", "edge_tts"),
+    *("httpcore", "httpx", "openai", "urllib3", "websockets"),
+)
 _WRITING = {"discreet": not LOG_SPOKEN_TEXT, "process": PROCESS_NAME}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"context": {"()": "project.context.ContextFilter"}},
+    "filters": {"context": {"()": "project.tracing.ContextFilter"}},
     "formatters": {
         "line": {"()": "workers.logs.LineFormatter", **_WRITING},
         "json": {"()": "workers.logs.JsonFormatter", **_WRITING},
@@ -458,8 +463,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.request": {"level": "ERROR"},
-        "botocore": {"level": "WARNING"},
-        "httpx": {"level": "WARNING"},
+        **{name: {"level": "WARNING"} for name in _TALKATIVE},
         # aioredis-level chatter of the broker connection
         "kombu": {"level": "WARNING"},
     },

@@ -186,6 +186,15 @@ def trace_id() -> str:
     return "" if _keeper is None else _keeper.trace_id()
 
 
+class ContextFilter(logging.Filter):
+    """Puts what is known where a record is made onto it, as `context`, with the trace it belongs to."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        trace = trace_id()
+        record.context = {**context.ids(), "trace": trace} if trace else context.ids()
+        return True
+
+
 def clip(clip_id: str) -> Plan:
     return Plan.of("clip", clip_id)
 

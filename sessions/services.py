@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.http.request import validate_host
 from django.utils import timezone
 
+from project import context
 from project.accounts import allowances
 from project.accounts.models import User
 from project.errors import Conflict, Gone, NotAllowed
@@ -200,8 +201,24 @@ def session_end(
         hooks.session_ended(session)
         announcements.session_ended(session)
         admission.admit()
-    _log.info("%s ended: %s", session_id, reason)
+    with context.about(session=session_id):
+        _log.info("The session is over", extra=context.facts(**_facts(session)))
     return True
+
+
+def _facts(session: Session) -> dict[str, Any]:
+    """What its line in the log tells of a session that is over."""
+    turns = Turn.objects.filter(session=session).values_list("who", flat=True)
+    told = {name: session.metrics.get(name) for name in ("webrtc_first_frame_ms", "av_drift_ms")}
+    return {
+        "reason": session.end_reason,
+        "model": session.model,
+        "seconds": used_seconds(session),
+        "turns": len(turns),
+        "answers": sum(who == "avatar" for who in turns),
+        "warnings": ",".join(session.warnings) or None,
+        **told,
+    }
 
 
 def used_seconds(session: Session) -> int:

@@ -13,10 +13,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from types import TracebackType
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 OWN = ("generation", "project", "rtc", "sessions", "storage", "workers")
 # They say where something is, or how a program is wrong, and never quote the data it works on.
@@ -94,10 +99,29 @@ class JsonFormatter(Formatter):
 
 def configure(level: str, *, form: str, discreet: bool, process: str) -> None:
     """Write the logs of a process that has no Django."""
+    catch()
     handler = logging.StreamHandler()
     made = JsonFormatter if form == "json" else LineFormatter
     handler.setFormatter(made(discreet=discreet, process=process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def catch() -> None:
+    """Have exceptions that nobody caught logged like all others, instead of printed with all their words."""
+
+    def broke(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            _log.critical("This process ends", exc_info=(kind, error, trace))
+
+    def thread_broke(told: threading.ExceptHookArgs) -> None:
+        if told.exc_value is not None:
+            error = (told.exc_type, told.exc_value, told.exc_traceback)
+            _log.critical("The thread %s ends", told.thread and told.thread.name, exc_info=error)
+
+    sys.excepthook, threading.excepthook = broke, thread_broke
+    logging.captureWarnings(capture=True)
 
 
 def _moment(record: logging.LogRecord) -> str:

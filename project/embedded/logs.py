@@ -1,6 +1,8 @@
 """One log file per part, cut into a few pieces of bounded size."""
 
+import json
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -9,6 +11,15 @@ MAX_BYTES = 5 * 1024 * 1024
 KEEP = 3
 TAIL_LINES = 15
 TAIL_BYTES = 16_384
+
+
+def headline(name: str, form: str) -> bytes:
+    """What a part's log says where the part is started (again), in the form of the lines behind it."""
+    if form != "json":
+        return f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} starting\n".encode()
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    told = {"ts": now, "level": "INFO", "logger": "supervisor", "message": "starting", "process": name}
+    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
 
 
 class Logs:

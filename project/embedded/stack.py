@@ -105,6 +105,8 @@ def _speech(plan: Plan, port: int) -> Part:
             "--api-key-file",
             str(key),
             *(("--sensevoice", plan.sensevoice) if plan.sensevoice else ()),
+            *("--log-format", plan.given.get("LOG_FORMAT") or "line"),
+            *(("--log-spoken-text",) if _is_on(plan, "LOG_SPOKEN_TEXT") else ()),
         ],
         cwd=ROOT,
         probe=probes.http(port, "/health", statuses={200}, bearer=plan.secrets["speech_api_key"]),
@@ -142,7 +144,7 @@ def _web(plan: Plan) -> list[Part]:
         certificate, key = plan.certificate
         told = {"fileno": listening, "certificate": str(certificate), "key": str(key)}
         endpoint = ["-e", f"tlsfd:{urlencode(told)}"]
-    if plan.given.get("TRUST_PROXY", "0").lower() in ("1", "true"):
+    if _is_on(plan, "TRUST_PROXY"):
         endpoint.append("--proxy-headers")
     return [_web_process(plan, f"web{i}", listening, endpoint) for i in range(1, plan.web_processes + 1)]
 
@@ -238,6 +240,7 @@ def _worker(
         "celery",
         "-A",
         "project",
+        "-q",  # no banner among the lines of the log
         "worker",
         "-l",
         "WARNING" if quiet and _level(plan) == "INFO" else _level(plan),
@@ -267,6 +270,7 @@ def _scheduler(plan: Plan) -> Part:
             "celery",
             "-A",
             "project",
+            "-q",
             "beat",
             "-l",
             _level(plan),
@@ -280,6 +284,10 @@ def _scheduler(plan: Plan) -> Part:
         probe=probes.file(ready),
         before=_removing([ready]),
     )
+
+
+def _is_on(plan: Plan, name: str) -> bool:
+    return plan.given.get(name, "0").lower() in ("1", "true")
 
 
 def _level(plan: Plan) -> str:

@@ -14,7 +14,7 @@ from typing import IO
 
 from project.embedded.errors import StackError
 from project.embedded.home import Home
-from project.embedded.logs import Logs
+from project.embedded.logs import Logs, headline
 from project.embedded.parts import Part, levels
 from project.embedded.process import MARKER, Child, sweep
 
@@ -177,7 +177,7 @@ class Supervisor:
         if part.before is not None:
             part.before()
         with self._logs.open(part.name) as log:
-            log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} starting\n".encode())
+            log.write(headline(part.name, self._env.get("LOG_FORMAT", "")))
             try:
                 child = Child(
                     part.command,

@@ -4,12 +4,14 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 import threading
 
 import pytest
 from django.db import DataError, IntegrityError
 
-from project import context
+from project import context, tracing
 from workers.adapters.errors import AdapterError
 from workers.logs import JsonFormatter, LineFormatter
 
@@ -22,7 +24,7 @@ def written():
     made = []
     out = io.StringIO()
     handler = logging.StreamHandler(out)
-    handler.addFilter(context.ContextFilter())
+    handler.addFilter(tracing.ContextFilter())
     log = logging.getLogger("tests.written")
     log.addHandler(handler)
     log.propagate = False
@@ -200,3 +202,27 @@ def test_threads_are_told():
             thread.start()
             thread.join()
     assert known == [{"session": "ses_1"}, {}]
+
+
+# --- Processes -----------------------------------------------------------------------------------
+
+
+def test_what_nobody_caught_is_a_line_like_all_others():
+    code = f"""
+import threading
+from workers import logs
+logs.configure("INFO", form="json", discreet=True, process="speech")
+def broken(): raise ValueError("{MARKER}")
+thread = threading.Thread(target=broken, name="mouth")
+thread.start(); thread.join()
+import warnings; warnings.warn("old")
+broken()
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, check=False, capture_output=True, text=True, timeout=240)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["level"] for line in lines] == ["CRITICAL", "WARNING", "CRITICAL"]
+    assert "mouth" in lines[0]["message"]
+    assert all("ValueError" in lines[n]["exception"] for n in (0, 2))
+    assert done.returncode == 1
+    assert MARKER not in done.stderr

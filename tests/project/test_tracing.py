@@ -24,7 +24,7 @@ import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 import django; django.setup()
 from project import carrying, tracing
-carrying.start_tracing()
+carrying.begin_process()
 with tracing.span("x", n=1) as span:
     span.set(m=2)
 assert tracing.current() is tracing.begin("y") is tracing.NOTHING and tracing.trace_id() == ""

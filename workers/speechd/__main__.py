@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from workers import logs
 from workers.speechd.app import application
 from workers.speechd.ears import Ears
 from workers.speechd.mouth import Mouth
@@ -27,7 +28,12 @@ log = logging.getLogger("speechd")
 
 def main() -> int:
     options = _options()
-    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(
+        options.log_level,
+        form=options.log_format,
+        discreet=not options.log_spoken_text,
+        process=options.process_name,
+    )
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)
     key = Path(options.api_key_file).read_bytes().strip()
     if not key:
@@ -50,6 +56,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm", default="en-heart,en-joe", help="voices to load at start, or nothing")
     parser.add_argument("--most-waiting", type=int, default=64, help="requests that may wait for a turn")
     parser.add_argument("--log-level", default="INFO")
+    parser.add_argument("--log-format", default="line", choices=("line", "json"))
+    parser.add_argument("--log-spoken-text", action="store_true", help="tell what is spoken where it breaks")
+    parser.add_argument("--process-name", default="speech", help="what it is called in its logs")
     return parser.parse_args()
 
 

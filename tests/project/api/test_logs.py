@@ -4,7 +4,7 @@ import logging
 from django.urls import path
 from rest_framework.views import APIView
 
-from project.context import ContextFilter
+from project.tracing import ContextFilter
 
 
 class Talking(APIView):
