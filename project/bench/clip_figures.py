@@ -108,9 +108,9 @@ class Figures:
             missing=missing,
         )
 
-    def lack(self, names: Sequence[str], state: State, why: str) -> None:
+    def lack(self, names: Sequence[str], state: State, why: str, case: str = "") -> None:
         for name in names:
-            self.add(name, (), state, missing=why)
+            self.add(name, (), state, case, missing=why)
 
     def single(self, clips: Sequence[Made], state: State) -> None:
         """Clips that were made alone, one after the other."""
@@ -158,7 +158,9 @@ class Figures:
         """What the parts used while these seconds of film were made."""
         cpu, memory = sampler.cpu_seconds(), sampler.memory_mb()
         if not cpu:
-            self.lack(("clip_cpu_minute", "memory_mb"), "steady", "its processes are on another machine")
+            self.lack(
+                ("clip_cpu_minute", "memory_mb"), "steady", "its processes are on another machine", case
+            )
             return
         minutes = film_seconds / 60
         self.add("clip_cpu_minute", [sum(cpu.values()) / minutes], "steady", case)
