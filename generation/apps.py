@@ -5,7 +5,8 @@ from pathlib import Path
 from django.apps import AppConfig
 from django.conf import settings
 
-from project.metrics import publishing as figures
+from project.metrics import page
+from project.metrics.publishing import SOURCES
 from workers import profiles
 from workers.adapters import catalogue, health
 from workers.adapters.tts import voice_assets
@@ -16,9 +17,11 @@ class GenerationConfig(AppConfig):
     verbose_name = "Avatars and clips"
 
     def ready(self) -> None:
-        from generation.providers import publishing  # noqa: PLC0415 - models are loaded only now
+        from generation import figures  # noqa: PLC0415 - models are loaded only now
+        from generation.providers import publishing  # noqa: PLC0415 - as above
 
-        figures.SOURCES.append(publishing.say)
+        page.SERVICE.extend((figures.queues, figures.unfinished))
+        SOURCES.append(publishing.say)
         health.TOLD.append(publishing.count)
         voice_assets.use(settings.SPEECH_ASSETS_DIR, settings.SPEECH_ASSETS_SERVICE_DIR)
         profiles.configs()  # nonsense in a model's file or settings is said at start

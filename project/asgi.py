@@ -11,7 +11,7 @@ _django = get_asgi_application()
 # Only now: these read the settings.
 from project.api.bodies import BodyLimit, bound_daphne  # noqa: E402
 from project.carrying import begin_process  # noqa: E402
-from project.metrics import publishing  # noqa: E402
+from project.metrics import exporter, publishing  # noqa: E402
 from project.metrics.loop import Probe  # noqa: E402
 from project.sockets import before_shutdown, bound_sockets, once_running  # noqa: E402
 from sessions.pipeline.language import load_early  # noqa: E402
@@ -24,5 +24,6 @@ bound_sockets()
 before_shutdown(stop_registry)
 load_early()
 publishing.start()
+exporter.begin(service=True)
 once_running(Probe)
 application = ProtocolTypeRouter({"http": BodyLimit(_django), "websocket": websockets})

@@ -73,6 +73,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "project.api.counting.CountingMiddleware",
     "project.api.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -330,7 +331,7 @@ METRICS_TOKEN = env_str("METRICS_TOKEN")
 PROCESS_NAME = env_str("PROCESS_NAME", Path(sys.argv[0]).stem or "python")
 # Where the processes of this machine keep their figures together; without it each tells only its own.
 METRICS_DIR = env_str("METRICS_DIR")
-# Workers have no web page: with a port they serve their figures there.
+# With a port, processes serve their figures there: workers have no other page.
 METRICS_HOST = env_str("METRICS_HOST", "127.0.0.1")
 METRICS_PORT = env_int("METRICS_PORT", 0)
 

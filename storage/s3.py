@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from django.conf import settings
 
+from project.metrics import instruments
 from storage.errors import (
     ObjectDamaged,
     ObjectMissing,
@@ -104,7 +106,7 @@ class ObjectStore:
         try:
             self.check()
         except ObjectMissing:
-            with translated(self.bucket):
+            with _call("make_bucket", self.bucket):
                 self._create_bucket()
 
     def _create_bucket(self) -> None:
@@ -116,12 +118,12 @@ class ObjectStore:
 
     def check(self) -> None:
         """Raise unless the bucket answers."""
-        with translated(self.bucket):
+        with _call("check", self.bucket):
             self._client.head_bucket(Bucket=self.bucket)
 
     def put_bytes(self, key: str, data: bytes, content_type: str) -> ObjectInfo:
         digest = hashlib.sha256(data).hexdigest()
-        with self._writing(key):
+        with self._writing("put", key):
             answer = self._client.put_object(
                 Bucket=self.bucket,
                 Key=key,
@@ -136,7 +138,7 @@ class ObjectStore:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         extra = {"ContentType": content_type, "Metadata": {"sha256": digest}}
-        with self._writing(key):
+        with self._writing("put_file", key):
             self._client.upload_file(str(path), self.bucket, key, ExtraArgs=extra, Config=_PARTS)
         stored = self.head(key)
         if stored is None or stored.size != path.stat().st_size:
@@ -144,10 +146,10 @@ class ObjectStore:
         return stored
 
     @contextmanager
-    def _writing(self, key: str) -> Iterator[None]:
+    def _writing(self, operation: str, key: str) -> Iterator[None]:
         """Translate, and look at the disk where the server itself keeps silent about a full one."""
         try:
-            with translated(key):
+            with _call(operation, key):
                 yield
         except StorageError as error:
             if error.retryable and self._disk_is_full():
@@ -164,7 +166,7 @@ class ObjectStore:
 
     def get_bytes(self, key: str, limit: int = DEFAULT_LIMIT_BYTES) -> bytes:
         """Read a whole object of at most `limit` bytes, checked against its checksum."""
-        with translated(key):
+        with _call("get", key):
             answer = self._client.get_object(Bucket=self.bucket, Key=key)
             with closing(answer["Body"]) as body:
                 if answer["ContentLength"] > limit:
@@ -175,7 +177,7 @@ class ObjectStore:
 
     def get_to_file(self, key: str, path: Path) -> ObjectInfo:
         """Read a whole object into a file, which appears only once it is complete and checked."""
-        with translated(key), _appearing(path) as file:
+        with _call("get_file", key), _appearing(path) as file:
             answer = self._client.get_object(Bucket=self.bucket, Key=key)
             digest = hashlib.sha256()
             with closing(answer["Body"]) as body:
@@ -189,7 +191,7 @@ class ObjectStore:
     def open_range(self, key: str, start: int = 0, length: int | None = None) -> Iterator["StreamingBody"]:
         """Read `length` bytes from `start` (to the end without a length), as a file to read from."""
         span = f"bytes={start}-" if length is None else f"bytes={start}-{start + length - 1}"
-        with translated(key):
+        with _call("get_range", key):
             answer = self._client.get_object(Bucket=self.bucket, Key=key, Range=span)
             with closing(answer["Body"]) as body:
                 yield body
@@ -197,7 +199,7 @@ class ObjectStore:
     def head(self, key: str) -> ObjectInfo | None:
         """Say what an object is, or None where there is none."""
         try:
-            with translated(key):
+            with _call("head", key):
                 return _info(self._client.head_object(Bucket=self.bucket, Key=key))
         except ObjectMissing:
             return None
@@ -212,7 +214,7 @@ class ObjectStore:
 
     def _delete_batch(self, keys: list[str]) -> None:
         named = [{"Key": key} for key in keys]
-        with translated(keys[0]):
+        with _call("delete", keys[0]):
             answer = self._client.delete_objects(
                 Bucket=self.bucket,
                 Delete={"Objects": named, "Quiet": True},  # type: ignore[typeddict-item]
@@ -231,7 +233,7 @@ class ObjectStore:
     def list(self, prefix: str) -> Iterator[ListedObject]:
         """Everything below a prefix, in the order of its keys."""
         pages = self._client.get_paginator("list_objects_v2")
-        with translated(prefix):
+        with _call("list", prefix):
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
                 for found in page.get("Contents", []):
                     yield ListedObject(found["Key"], found["Size"], found["LastModified"])
@@ -305,6 +307,21 @@ def _connect(endpoint: Endpoint, url: str) -> "S3Client":
             aws_secret_access_key=endpoint.secret_access_key,
             config=config,
         )
+
+
+@contextmanager
+def _call(operation: str, key: str) -> Iterator[None]:
+    """Measure one call, and translate what it raises. What is not there is an answer, no failure."""
+    began = time.perf_counter()
+    try:
+        with translated(key):
+            yield
+    except StorageError as error:
+        if not isinstance(error, ObjectMissing):
+            instruments.storage_errors.labels(operation, error.code).inc()
+        raise
+    finally:
+        instruments.storage_seconds.labels(operation).observe(time.perf_counter() - began)
 
 
 def _info(answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> ObjectInfo:

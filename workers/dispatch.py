@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from functools import partial
 from uuid import uuid4
 
@@ -48,6 +49,7 @@ SPEECH_QUEUE = "speech"
 MEDIA_QUEUE = "media"
 PREPARE_QUEUE = "prepare"
 WEBHOOKS_QUEUE = "webhooks"
+GENERAL_QUEUES = (SPEECH_QUEUE, MEDIA_QUEUE, PREPARE_QUEUE, WEBHOOKS_QUEUE, "maintenance")
 
 SOCKET_TIMEOUT_SECONDS = 2
 # One more try on a fresh connection: a broker that came back leaves dead sockets in the pool.
@@ -151,6 +153,29 @@ def waiting(queue: str) -> set[tuple[str, ...]]:
 def depth(queue: str) -> int:
     """Count the messages in a queue. Raises `redis.RedisError` while the broker is away."""
     return int(_broker().llen(_prefixed(queue)))
+
+
+def queued(queues: Iterable[str]) -> dict[str, tuple[int, float]]:
+    """Return (messages, age of the oldest in seconds) of each queue; 0 where nothing waits.
+
+    Raises `redis.RedisError` while the broker is away.
+    """
+    names = list(queues)
+    asked = _broker().pipeline(transaction=False)
+    for queue in names:
+        asked.llen(_prefixed(queue))
+        asked.lindex(_prefixed(queue), -1)
+    answers = asked.execute()
+    return {
+        queue: (int(depth), _age(oldest))
+        for queue, depth, oldest in zip(names, answers[::2], answers[1::2], strict=True)
+    }
+
+
+def _age(message: bytes | None) -> float:
+    """For how long a message has waited; 0 where it does not say when it was sent."""
+    published_at = json.loads(message)["headers"].get("published_at") if message else None
+    return max(0.0, time.time() - published_at) if published_at else 0.0
 
 
 def identity(task: str, *args: object) -> tuple[str, ...]:

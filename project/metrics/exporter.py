@@ -1,4 +1,4 @@
-"""`/metrics` of a process that has no web page: a worker in a container of its own."""
+"""`/metrics` on a port of its own: for workers, which have no other page, and for networks inside."""
 
 import hmac
 import logging
@@ -6,6 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from django.conf import settings
+from django.db import connections
 
 from project.metrics import page
 
@@ -15,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Handler(BaseHTTPRequestHandler):
+    service = False
     server_version = "Parley"
     sys_version = ""
     timeout = TIMEOUT_SECONDS
@@ -25,7 +27,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif not bears(self.headers.get("Authorization", "")):
             self._answer(401, b"A metrics token is needed.\n")
         else:
-            self._answer(200, page.render(service=False), page.MEDIA_TYPE)
+            self._answer(200, self._page(), page.MEDIA_TYPE)
+
+    def _page(self) -> bytes:
+        try:
+            return page.render(service=self.service)
+        finally:
+            connections.close_all()  # this thread's own; no request will close them
 
     def _answer(self, status: int, body: bytes, kind: str = "text/plain") -> None:
         self.send_response(status)
@@ -40,6 +48,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Said by nobody: Prometheus asks every few seconds."""
 
 
+class _Service(_Handler):
+    service = True
+
+
 def bears(authorization: str) -> bool:
     """Whether a header carries the metrics token; an unset token opens nothing."""
     scheme, _, offered = authorization.partition(" ")
@@ -49,19 +61,22 @@ def bears(authorization: str) -> bool:
     return hmac.compare_digest(offered.strip().encode(), token.encode())
 
 
-def serve(host: str, port: int) -> ThreadingHTTPServer:
-    """Answer in threads of this process, until it ends. Raises OSError where the port is taken."""
-    server = ThreadingHTTPServer((host, port), _Handler)
+def serve(host: str, port: int, *, service: bool = False) -> ThreadingHTTPServer:
+    """Answer in threads of this process, until it ends. Raises OSError where the port is taken.
+
+    `service` adds the figures of the whole service.
+    """
+    server = ThreadingHTTPServer((host, port), _Service if service else _Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="figures page", daemon=True).start()
     return server
 
 
-def begin() -> None:
+def begin(*, service: bool = False) -> None:
     """Serve where the settings want it. A port that is taken is logged: work goes on without a page."""
     if not settings.METRICS_PORT:
         return
     try:
-        serve(settings.METRICS_HOST, settings.METRICS_PORT)
+        serve(settings.METRICS_HOST, settings.METRICS_PORT, service=service)
     except OSError as error:
         _log.error("No figures at METRICS_PORT=%d: %s", settings.METRICS_PORT, error)

@@ -13,6 +13,7 @@ from project.accounts.permissions import caller
 from project.api.asked import moment, one_of
 from project.api.idempotency import once, replay
 from project.api.pagination import NewestFirst
+from project.metrics import instruments
 from sessions import erasing, latency, presenter, selectors, services, transcripts, wishes
 from sessions.api import schemas
 from sessions.models import Session, SessionStatus
@@ -100,7 +101,10 @@ class SessionsView(APIView):
             form.is_valid(raise_exception=True)
             told = {name: value for name, value in form.validated_data.items() if value is not None}
             order = wishes.check(caller(request), Wish(**told))
-            answer = once(request, lambda: _created(services.session_accept(caller(request), order).session))
+            with instruments.session_create.time():
+                answer = once(
+                    request, lambda: _created(services.session_accept(caller(request), order).session)
+                )
         return _with_access(answer)
 
 

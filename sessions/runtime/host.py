@@ -17,6 +17,7 @@ from project.errors import Conflict, LimitReached, NotAllowed, ParleyError
 from project.metrics import instruments
 from rtc.errors import PeerError
 from rtc.frames import IdleLoop
+from sessions import figures
 from sessions.hosting import Standing
 from sessions.models import SessionStatus
 from sessions.pipeline.conversation import Conversation
@@ -37,6 +38,7 @@ STOP_SECONDS = 5.0
 RECORDER_SECONDS = 1.5
 GOODBYE_SECONDS = 0.8  # what was played is on its way to the customer for so long
 _OF_ONE_TURN = frozenset({"type", "turn", "tools", "topic", "stages"})
+_COUNTED = frozenset({"metrics", "speech.ended"})
 # What shows that somebody is there, or is being spoken to.
 _ACTIVITY = frozenset({"transcript.partial", "transcript.final", "speech.started", "speech.ended"})
 
@@ -131,6 +133,8 @@ class LiveSession(MediaListener):
 
     def emit(self, event: Event) -> None:
         """Number an event, keep it, and send it if somebody is there."""
+        if event["type"] in _COUNTED:
+            figures.count(event)
         if event["type"] in _ACTIVITY:
             self.timers.last_activity_at = self.parts.now()
         elif event["type"] == "metrics":
@@ -292,7 +296,8 @@ class LiveSession(MediaListener):
     async def _answer(self, payload: Payload) -> None:
         if not self._offers.take(1, self.parts.now()):
             raise LimitReached("Offers come too fast.", code="too_many_offers")
-        sdp = await self.parts.media.answer(payload["sdp"], payload.get("id"))
+        with instruments.webrtc_answer.time():
+            sdp = await self.parts.media.answer(payload["sdp"], payload.get("id"))
         if sdp is not None:
             name = {} if payload.get("id") is None else {"id": payload["id"]}
             self.emit({"type": "rtc.answer", "sdp": sdp, **name})

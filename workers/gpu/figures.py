@@ -9,8 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
+from project.metrics import instruments
 from workers.adapters.errors import AdapterError
+
+Kind = Literal["batch", "live"]
 
 KEPT = 32
 """Fragments of each model that a figure is made of."""
@@ -112,14 +116,23 @@ class Drawing:
             self.first_ms = self.seconds * 1000
 
 
+def _count(model: str, kind: Kind, frames: int, seconds: float) -> None:
+    instruments.fragments.labels(model, kind, "drawn").inc()
+    instruments.fragment_seconds.labels(model, kind).observe(seconds)
+    instruments.render_frames.labels(model, kind).inc(frames)
+    instruments.render_seconds.labels(model, kind).inc(seconds)
+
+
 @contextmanager
-def drawing(model: str, frames: int) -> Iterator[Drawing]:
+def drawing(model: str, frames: int, kind: Kind = "batch") -> Iterator[Drawing]:
     """Measure one fragment: `with drawing(...) as d: render_fragment(..., check=d.checking(check))`."""
     begun = Drawing()
     try:
         yield begun
     except AdapterError as error:
         failed(model, f"{error.code}: {error}")
+        instruments.fragments.labels(model, kind, "failed").inc()
         raise
     seconds = begun.seconds
+    _count(model, kind, frames, seconds)
     drew(model, frames, seconds, seconds * 1000 if begun.first_ms is None else begun.first_ms)

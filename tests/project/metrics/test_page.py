@@ -1,0 +1,183 @@
+"""The page of figures: what is on it, and what it does while parts are away."""
+
+import asyncio
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+
+from project.metrics import exporter, instruments, page, publishing
+from project.metrics.loop import Probe
+from project.metrics.publishing import Running
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(page, "SERVICE", [])
+    page.forget()
+    yield
+    page.forget()
+
+
+def names(text: bytes) -> set[str]:
+    return {family.name for family in text_string_to_metric_families(text.decode())}
+
+
+def gauge(name: str, value: float) -> Metric:
+    made = GaugeMetricFamily(name, "Told by a test")
+    made.add_metric([], value)
+    return made
+
+
+def test_every_instrument_says_its_unit_or_counts() -> None:
+    for family in instruments.registry.collect():
+        assert family.documentation[0].isupper()
+        assert not family.documentation.endswith(".")
+        if family.type == "histogram":
+            assert family.name.endswith("_seconds")
+
+
+def test_what_cannot_be_asked_is_left_out_and_the_rest_is_told() -> None:
+    def away() -> list[Metric]:
+        raise ConnectionError("redis://:secret@host is away")
+
+    page.SERVICE.extend([away, lambda: [gauge("parley_there", 1)]])
+    told = page.render()
+    assert {"parley_there", "process_cpu_seconds"} <= names(told)
+    assert b"secret" not in told
+
+
+def test_the_service_is_asked_once_for_several_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def source() -> list[Metric]:
+        asked.append(1)
+        return [gauge("parley_there", len(asked))]
+
+    page.SERVICE.append(source)
+    for _ in range(3):
+        assert b"parley_there 1.0" in page.render()
+    monkeypatch.setattr(page, "CACHE_SECONDS", 0.0)
+    page.forget()
+    page.render()
+    assert b"parley_there 3.0" in page.render()
+
+
+def test_a_page_of_one_process_asks_nobody() -> None:
+    page.SERVICE.append(lambda: pytest.fail("asked"))
+    page.render(service=False)
+
+
+def test_a_source_that_breaks_keeps_no_other_from_telling(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    def broken() -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(publishing, "SOURCES", [broken, lambda: told.append(1)])
+    publishing.publish()
+    assert told == [1]
+
+
+def test_a_total_that_begins_anew_is_added_to_what_was() -> None:
+    counter = instruments.live_stalls
+    before = counter._value.get()
+    running = Running(counter)
+    for total in (3, 3, 5, 2):
+        running.is_now(total)
+    assert counter._value.get() - before == 7
+
+
+async def test_a_loop_that_is_held_up_is_seen(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "SOURCES", [])
+    settings.PROCESS_NAME = "held-up"
+    probe = Probe()
+    await asyncio.sleep(0)
+    time.sleep(0.6)  # noqa: ASYNC251 - the very thing
+    probe.say()
+    lag = instruments.loop_lag.labels("held-up")
+    assert 0.3 < lag._value.get() < 60
+    assert instruments.loop_tasks.labels("held-up")._value.get() >= 1
+
+
+@pytest.fixture
+def server(settings) -> Iterator[int]:
+    settings.METRICS_TOKEN = "count-it-all"
+    made = exporter.serve("127.0.0.1", 0)
+    yield made.server_address[1]
+    made.shutdown()
+    made.server_close()
+
+
+def ask(
+    port: int, path: str = "/metrics", method: str = "GET", token: str = "count-it-all"
+) -> tuple[int, bytes]:
+    caller = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        caller.request(method, path, headers={"Authorization": f"Bearer {token}"})
+        answer = caller.getresponse()
+        return answer.status, answer.read()
+    finally:
+        caller.close()
+
+
+def test_a_worker_serves_its_figures_to_whoever_has_the_token(server: int) -> None:
+    status, told = ask(server)
+    assert status == 200
+    assert "process_cpu_seconds" in names(told)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "token", "status"),
+    [
+        ("/metrics", "GET", "wrong", 401),
+        ("/metrics", "GET", "", 401),
+        ("/", "GET", "count-it-all", 404),
+        ("/metrics", "POST", "count-it-all", 501),
+    ],
+)
+def test_it_serves_nothing_else(server: int, path: str, method: str, token: str, status: int) -> None:
+    assert ask(server, path, method, token)[0] == status
+
+
+def test_without_a_token_in_the_settings_nobody_gets_in(server: int, settings) -> None:
+    settings.METRICS_TOKEN = ""
+    assert ask(server, token="")[0] == 401
+
+
+def test_whoever_is_silent_holds_up_nobody(server: int) -> None:
+    silent = http.client.HTTPConnection("127.0.0.1", server, timeout=10)
+    silent.connect()
+    try:
+        assert ask(server)[0] == 200
+    finally:
+        silent.close()
+
+
+def test_a_port_that_is_taken_stops_no_work(server: int, settings, caplog: pytest.LogCaptureFixture) -> None:
+    settings.METRICS_HOST, settings.METRICS_PORT = "127.0.0.1", server
+    exporter.begin()
+    assert f"METRICS_PORT={server}" in caplog.text
+
+
+def test_publishing_begins_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    class Noted:
+        def __init__(self, *, name: str, **_: object) -> None:
+            begun.append(name)
+
+        def start(self) -> None:
+            """Nothing runs."""
+
+    monkeypatch.setattr(publishing, "_started", threading.Event())
+    monkeypatch.setattr(publishing.atexit, "register", lambda _: None)
+    monkeypatch.setattr(publishing.threading, "Thread", Noted)
+    publishing.start()
+    publishing.start()
+    assert begun == ["figures"]
