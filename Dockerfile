@@ -4,7 +4,7 @@
 
 FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PATH=/opt/venv/bin:$PATH \
-    DJANGO_SETTINGS_MODULE=project.settings PARLEY_HOME=/var/lib/parley
+    DJANGO_SETTINGS_MODULE=project.settings PARLEY_HOME=/var/lib/parley METRICS_DIR=/tmp/parley-metrics
 RUN python -m venv /opt/venv \
     && useradd --system --uid 10001 --home-dir /var/lib/parley --create-home parley
 WORKDIR /srv/parley

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp import web
 from workers.speechd import wav
 from workers.speechd.catalogue import VOICES
 from workers.speechd.ears import Ears
+from workers.speechd.figures import FIGURES, Figures, counted
 from workers.speechd.hearing import transcribe
 from workers.speechd.mouth import Mouth, Piece
 from workers.speechd.problems import Refused, bad
@@ -39,14 +41,16 @@ def application(
     *, api_key: bytes, mouth: Mouth, speaking: Speaking, ears: Ears, sensevoice: SenseVoice | None = None
 ) -> web.Application:
     app = web.Application(
-        middlewares=[_problems, _closed_to_strangers], client_max_size=MAX_UPLOAD_BYTES + 64 * 1024
+        middlewares=[counted, _problems, _closed_to_strangers], client_max_size=MAX_UPLOAD_BYTES + 64 * 1024
     )
     app[API_KEY] = api_key
+    app[FIGURES] = Figures()
     app[MOUTH] = mouth
     app[SPEAKING] = speaking
     app[EARS] = ears
     app[SENSEVOICE] = sensevoice or SenseVoice(None)
     app.router.add_get("/health", health)
+    app.router.add_get("/metrics", figures_page)
     app.router.add_get("/v1/audio/voices", voices)
     app.router.add_post("/v1/audio/speech", speech)
     app.router.add_post("/v1/audio/transcriptions", transcribe_upload)
@@ -81,6 +85,12 @@ async def health(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok", "loaded": loaded, "voices": len(VOICES)})
 
 
+async def figures_page(request: web.Request) -> web.Response:
+    """What it did so far, in Prometheus' format; with the key like everything else."""
+    request.app[FIGURES].waiting.set(request.app[SPEAKING].waiting)
+    return request.app[FIGURES].page()
+
+
 async def voices(_: web.Request) -> web.Response:
     found = [{"id": voice.id, "language": voice.language} for voice in VOICES.values()]
     return web.json_response({"object": "list", "data": found})
@@ -88,17 +98,30 @@ async def voices(_: web.Request) -> web.Response:
 
 async def speech(request: web.Request) -> web.StreamResponse:
     """Speech as it is made. Faults before the first sound are answers, later ones cut the body."""
+    began, figures = time.perf_counter(), request.app[FIGURES]
     wish = speech_wish(await _json(request))
     async with aclosing(request.app[SPEAKING].pieces(wish)) as pieces:
         first = await anext(pieces, None)
         if first is None:
             raise bad("nothing_to_say", "The text has nothing that sounds.", "input")
+        figures.first.observe(time.perf_counter() - began)
         response = _response(wish, first.sample_rate)
         await response.prepare(request)
         send = _send_events if wish.events else _send_sound
-        await send(response, wish, first, pieces)
+        await send(response, wish, first, _measured(figures, first, pieces))
     await response.write_eof()
     return response
+
+
+async def _measured(figures: Figures, first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    figures.spoken.inc(_seconds(first))
+    async for piece in rest:
+        figures.spoken.inc(_seconds(piece))
+        yield piece
+
+
+def _seconds(piece: Piece) -> float:
+    return len(piece.pcm) / 2 / piece.sample_rate
 
 
 async def transcribe_upload(request: web.Request) -> web.StreamResponse:

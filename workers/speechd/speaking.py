@@ -20,6 +20,11 @@ class Speaking:
         self._thread = thread
         self._queue = queue
 
+    @property
+    def waiting(self) -> int:
+        """Sentences that wait for their turn."""
+        return self._queue.waiting
+
     async def pieces(self, wish: SpeechWish) -> AsyncGenerator[Piece, None]:
         """Every sentence as soon as it was said; a caller that goes away leaves its place."""
         lines = await self._in_turn(wish.priority, lambda: self._mouth.read(wish.text, wish.voice))

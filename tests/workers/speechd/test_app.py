@@ -277,3 +277,19 @@ async def test_what_cannot_be_heard_is_refused_with_a_code(client, data, status,
     response = await client.post("/v1/audio/transcriptions", data=data())
     assert response.status == status
     assert (await response.json())["error"]["code"] == code
+
+
+async def test_figures_tell_what_was_said_and_refused(client):
+    await (await client.post("/v1/audio/speech", json=wish("One. Two."))).read()
+    await client.post("/v1/audio/speech", data=b"nonsense")
+    await client.get("/nowhere/at/all")
+    page = await (await client.get("/metrics")).text()
+    lines = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    assert lines['parley_speech_requests_total{route="/v1/audio/speech",status="200"}'] == "1.0"
+    assert lines['parley_speech_requests_total{route="/v1/audio/speech",status="400"}'] == "1.0"
+    assert lines['parley_speech_requests_total{route="none",status="404"}'] == "1.0"
+    assert float(lines["parley_speech_spoken_seconds_total"]) > 0
+    assert lines["parley_speech_first_sound_seconds_count"] == "1.0"
+    assert lines["parley_speech_waiting"] == "0.0"
+    assert float(lines["process_resident_memory_bytes"]) > 0
+    assert "Two" not in page
