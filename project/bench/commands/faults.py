@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from project.bench import config, target, writers
+from project.bench.avatars import make_avatar
 from project.bench.errors import BenchError
 from project.bench.faults import report
 from project.bench.faults.plan import Plan
 from project.bench.faults.runner import Run
 from project.bench.results import Result, Subject
 from project.bench.target import Target
+from project.embedded.stack import ROOT
 
 SHORT = "faults-short"
 READY_SECONDS = 240.0
@@ -52,7 +54,7 @@ def perform(result: Result, plan: Plan, chosen: config.Config) -> None:
     with target.started(chosen.common, environment=environment(plan)) as service:
         avatar = _avatar(service, chosen.common.subjects[0].avatar)
         result.subjects.append(_subject(avatar, plan))
-        drawn = Run(plan, service, avatar["id"])
+        drawn = Run(plan, service, avatar["id"], _card(service, chosen) if plan.sessions.cards else "")
         seen = drawn.play()
         assert service.stack is not None
         service.stack.stop()
@@ -85,6 +87,13 @@ def _avatar(service: Target, wanted: str) -> dict[str, str]:
                     return dict(avatar)
             time.sleep(0.5)
     raise BenchError(f"The avatar {wanted!r} did not become ready")
+
+
+def _card(service: Target, chosen: config.Config) -> str:
+    """An avatar that is a test card, so that pictures can be told from each other."""
+    picture = ROOT / chosen.common.subjects[0].picture
+    with service.client as http:
+        return make_avatar(http, picture, name="Card", model="mock")
 
 
 def _subject(avatar: Mapping[str, object], plan: Plan) -> Subject:

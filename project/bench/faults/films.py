@@ -1,7 +1,8 @@
 """Finished videos, looked at by FFmpeg's decoder, and compared with what a customer heard."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -12,23 +13,38 @@ from numpy.typing import NDArray
 
 from project.bench.faults.talk import Stretch, Talk
 from project.bench.media import PACKET_SECONDS, Sound
+from workers.adapters.avatar.mock.card import UnreadableCardError, read_card
 from workers.rendering.probe import Inspection, inspect
 
 STEP_SECONDS = PACKET_SECONDS
 STEP_SAMPLES = round(48_000 * STEP_SECONDS)
 FLOOR_DB = -60.0
 PAUSE_SECONDS = 0.6  # what parts two bursts of speech
-SHORTEST_SECONDS = 0.4  # shorter ones say too little to be found again
+STALL_SECONDS = 0.15
+SHORTEST_SECONDS = 0.8  # shorter ones say too little to be found again
 LATE_SECONDS = 1.0  # by how much a burst may stand elsewhere than it came: jitter, and a busy machine
 LIKE = 0.75  # correlation of loudness
 # "A process that is killed loses at most its last three seconds" (docs/recordings.md), and some jitter.
 LOST_SECONDS = 3.5
+FPS = 25
+LATE_FRAMES = round(LATE_SECONDS * FPS)
+SAME_CARDS = 0.9  # of a second
+MOST_OFFSET_MS = 80.0
 SOUND_APART_SECONDS = 0.12  # a frame, an AAC frame, and the encoder's delay
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One picture of a test card: when it is shown (seconds), its frame number, how open its mouth is."""
+
+    at: float
+    number: int
+    level: float
 
 
 @dataclass
 class Film:
-    """What is in a file. `loudness` is the avatar's side, in dBFS for each 20 ms."""
+    """What is in a file. `loudness` is the avatar's side, in dBFS for each 20 ms; `cards` as they follow."""
 
     frames: int
     errors: int
@@ -36,19 +52,21 @@ class Film:
     video_seconds: float
     audio_seconds: float
     loudness: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    cards: list[Card] = field(default_factory=list)
 
     @classmethod
-    def of(cls, path: Path) -> "Film":
-        """Decode a whole file. Raises `av.FFmpegError` for what is none."""
+    def of(cls, path: Path, *, cards: bool = False) -> "Film":
+        """Decode a whole file, and read the test cards in it. Raises `av.FFmpegError` for what is none."""
         seen: Inspection = inspect(path)
         in_order = all(later > sooner for sooner, later in pairwise(seen.pts))
         return cls(
             frames=seen.frames,
             errors=seen.errors,
             in_order=in_order,
-            video_seconds=seen.frames / 25,
+            video_seconds=float(seen.video_seconds),
             audio_seconds=float(seen.audio_seconds),
             loudness=_loudness(path),
+            cards=list(_cards(path)) if cards else [],
         )
 
     def wrong(self) -> list[str]:
@@ -62,30 +80,67 @@ class Film:
             found.append("pictures are out of order")
         if abs(self.video_seconds - self.audio_seconds) > SOUND_APART_SECONDS:
             found.append(f"{self.video_seconds:.2f} s of pictures, {self.audio_seconds:.2f} s of sound")
+        if self.offset_ms is not None and abs(self.offset_ms) > MOST_OFFSET_MS:
+            found.append(f"the voice lags {self.offset_ms:.0f} ms behind the lips")
         return found
 
     def unlike(self, talk: Talk, origin: float | None) -> list[str]:
         """Where it is not what the customer heard. `origin` is zero of the session's timeline (Unix)."""
         if origin is None:
             return ["the session has no origin"] if talk.stretches else []
-        found: list[str] = []
+        found = list(self._unseen(talk, origin))
         before = -math.inf
         for burst in _bursts(talk):
             due = burst.began + talk.seconds_to_wall - origin
-            place, like = self._place(burst.loudness, due)
+            place, like = self._place(burst.loudness, due - LATE_SECONDS, due + LATE_SECONDS)
             if like < LIKE:
-                found.append(f"what was heard at {due:.1f} s is not there (likeness {like:.2f})")
+                found.append(self._elsewhere(burst, due, like))
             elif place < before:
                 found.append(f"what was heard at {due:.1f} s stands before what was heard sooner")
             else:
                 before = place
         return found
 
-    def _place(self, burst: NDArray[np.float32], due: float) -> tuple[float, float]:
-        """Where a burst fits best near `due`, in seconds, and how well (correlation)."""
-        first = max(0, round((due - LATE_SECONDS) / STEP_SECONDS))
-        last = round((due + LATE_SECONDS) / STEP_SECONDS)
-        best, place = -1.0, due
+    def _unseen(self, talk: Talk, origin: float) -> Iterator[str]:
+        """Where the test cards are not those that were seen, second by second."""
+        if not self.cards:
+            return
+        shown = _every_frame(self.cards)
+        for seen in _seen(talk):
+            due = round((seen.began + talk.seconds_to_wall - origin) * FPS)
+            likes = [
+                _same(seen.numbers, shown[max(0, due + late) :])
+                for late in range(-LATE_FRAMES, LATE_FRAMES + 1)
+            ]
+            if max(likes) < SAME_CARDS:
+                yield f"pictures seen at {due / FPS:.1f} s are not there ({max(likes):.0%} of a second)"
+
+    @property
+    def offset_ms(self) -> float | None:
+        """How much the voice lags behind the lips of the test cards; None where nothing is said."""
+        if not self.cards or not self.loudness.size or max(card.level for card in self.cards) == 0:
+            return None
+        grid = np.arange(0.5, min(self.video_seconds, self.audio_seconds) - 0.5, 0.005)
+        lips = np.interp(grid, [card.at + 0.020 for card in self.cards], [card.level for card in self.cards])
+        levels = np.clip((self.loudness + 50.0) / 40.0, 0.0, 1.0)  # as a card shows loudness
+        times = (np.arange(len(levels)) + 0.5) * STEP_SECONDS
+        shifts = np.arange(-0.400, 0.4001, 0.005)
+        scores = [_correlation(lips, np.interp(grid + shift, times, levels)) for shift in shifts]
+        best = int(np.argmax(scores))
+        return None if scores[best] < 0.5 else float(shifts[best] * 1000)
+
+    def _elsewhere(self, burst: "Burst", due: float, like: float) -> str:
+        """What is wrong with a burst that does not stand where it was heard."""
+        what = f"{len(burst.loudness) * STEP_SECONDS:.1f} s heard at {due:.1f} s"
+        place, best = self._place(burst.loudness, 0.0, self.audio_seconds)
+        if best >= LIKE:
+            return f"{what} stand at {place:.1f} s (likeness there {best:.2f}, here {like:.2f})"
+        return f"{what} are not there (likeness {like:.2f}, at most {best:.2f} at {place:.1f} s)"
+
+    def _place(self, burst: NDArray[np.float32], since: float, until: float) -> tuple[float, float]:
+        """Where a burst fits best in a span, in seconds, and how well (correlation)."""
+        first, last = max(0, round(since / STEP_SECONDS)), round(until / STEP_SECONDS)
+        best, place = -1.0, since
         for at in range(first, last + 1):
             there = self.loudness[at : at + len(burst)]
             if len(there) < len(burst):
@@ -94,6 +149,50 @@ class Film:
             if like > best:
                 best, place = like, at * STEP_SECONDS
         return place, best
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The cards that came within a second: when the first of them did (monotonic), and their numbers."""
+
+    began: float
+    numbers: list[int]
+
+
+def _seen(talk: Talk) -> Iterator[Look]:
+    """What the customer saw, without what a dying process may have lost."""
+    for stretch in talk.stretches:
+        until = (stretch.ended or math.inf) - (LOST_SECONDS if stretch.cut else 0.0)
+        pictures = [
+            (picture.at, picture.card)
+            for picture in stretch.watcher.pictures
+            if picture.card is not None and picture.at < until
+        ]
+        for first in range(0, len(pictures) - FPS + 1, FPS):
+            second = pictures[first : first + FPS]
+            if second[-1][0] - second[0][0] < 1.5:  # else the process stood still meanwhile
+                yield Look(second[0][0], [number for _, number in second])
+
+
+def _every_frame(cards: Sequence[Card]) -> list[int]:
+    """The number that is shown in each frame: a picture stands until the next one."""
+    shown: list[int] = []
+    for card in cards:
+        shown += [shown[-1] if shown else card.number] * (round(card.at * FPS) - len(shown))
+        shown.append(card.number)
+    return shown
+
+
+def _same(some: Sequence[int], there: Sequence[int]) -> float:
+    return sum(one == other for one, other in zip(some, there, strict=False)) / len(some)
+
+
+def _cards(path: Path) -> Iterator[Card]:
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            with suppress(UnreadableCardError):
+                number, level = read_card(frame.to_ndarray(format="yuv420p").astype(np.uint8, copy=False))
+                yield Card(frame.time or 0.0, number, level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +218,16 @@ def _runs(stretch: Stretch) -> list[list[Sound]]:
     for sound in stretch.watcher.sounds:
         if not sound.audible:
             continue
-        if not runs or _apart(runs[-1][-1], sound) > PAUSE_SECONDS:
+        if not runs or _parted(runs[-1][-1], sound):
             runs.append([])
         runs[-1].append(sound)
     return runs
 
 
-def _apart(one: Sound, other: Sound) -> float:
+def _parted(one: Sound, other: Sound) -> bool:
+    """Whether a pause lies between two packets, or a stall: media time does not know of those."""
     media = ((other.timestamp - one.timestamp) & 0xFFFFFFFF) / 48_000
-    return max(media, other.at - one.at)
+    return media > PAUSE_SECONDS or other.at - one.at - media > STALL_SECONDS
 
 
 def _burst(run: Sequence[Sound], until: float) -> Burst | None:

@@ -76,6 +76,7 @@ class Sessions:
     pause_seconds: tuple[float, float] = (1.0, 4.0)
     voice: str = ""
     model: str = ""
+    cards: bool = True  # every other one is with a test card, whose pictures can be told apart
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -35,10 +36,11 @@ TELL = "from project.bench.faults import inside; inside.tell()"
 class Run:
     """A plan carried out on a stack. `play` does everything up to the stop of the stack."""
 
-    def __init__(self, plan: Plan, target: Target, avatar: str) -> None:
+    def __init__(self, plan: Plan, target: Target, avatar: str, card: str = "") -> None:
         if target.stack is None:
             raise ValueError("only a stack of our own may be broken")
-        self._plan, self._target, self._stack, self._avatar = plan, target, target.stack, avatar
+        self._plan, self._target, self._stack = plan, target, target.stack
+        self._avatar, self._card = avatar, card
         self.began = time.monotonic()
         self.breaker = Breaker(target, self.began)
         self.progress: list[tuple[float, float]] = []
@@ -51,6 +53,7 @@ class Run:
                 self._target.base_url,
                 self._target.api_key,
                 self._avatar,
+                self._card,
                 self._plan.sessions,
                 self._plan.seed,
             )
@@ -73,7 +76,7 @@ class Run:
                 accepted=batch.accepted,
                 refused=[*batch.refused, *([repr(batch.error)] if batch.error else [])],
                 told=receiver.by_subject(),
-                films=self._films(facts, Path(folder)),
+                films=self._films(facts, Path(folder), {talk.id for talk in customers.talks if talk.cards}),
                 talks=customers.talks,
                 last_talk=last,
                 facts=facts,
@@ -126,9 +129,10 @@ class Run:
             self._stack.wait_healthy(self._plan.end_seconds)
         while True:
             facts = self._facts()
-            restless = facts["unfinished"] or facts["leases"] or any(facts["queues"].values())
+            restless = _restless(facts)
             if not restless or time.monotonic() > until:
                 return facts
+            self.breaker.say(f"waiting for {restless}")
             time.sleep(SETTLE_SECONDS)
 
     def _facts(self) -> dict[str, Any]:
@@ -136,16 +140,27 @@ class Run:
         line = next(line for line in told.splitlines() if line.startswith(MARK))
         return dict(json.loads(line.removeprefix(MARK)))
 
-    def _films(self, facts: dict[str, Any], folder: Path) -> dict[str, Film]:
+    def _films(self, facts: dict[str, Any], folder: Path, cards: Collection[str]) -> dict[str, Film]:
         films: dict[str, Film] = {}
         with self._target.client as http:
             for clip in facts["clips"]:
                 if clip["status"] == "succeeded":
-                    _fetch(http, f"/api/v1/clips/{clip['id']}/video", folder, clip["id"], films)
+                    _fetch(http, f"/api/v1/clips/{clip['id']}/video", folder / clip["id"], films)
             for row in facts["recordings"]:
                 if row["status"] == "ready":
-                    _fetch(http, f"/api/v1/recordings/{row['id']}/video", folder, row["session_id"], films)
+                    name = row["session_id"]
+                    path = f"/api/v1/recordings/{row['id']}/video"
+                    _fetch(http, path, folder / name, films, cards=name in cards)
         return films
+
+
+def _restless(facts: dict[str, Any]) -> str:
+    """What somebody still has to do; "" where all is done."""
+    tables = [f"{table} {state}" for table, _, state in facts["unfinished"]]
+    leases = [f"lease on {table}" for table, _ in facts["leases"]]
+    queues = [f"queue {queue}" for queue, depth in facts["queues"].items() if depth]
+    counts = Counter([*tables, *leases, *queues])
+    return ", ".join(f"{what} ({count})" for what, count in sorted(counts.items()))
 
 
 def _reached(batch: Batch, share: float) -> bool:
@@ -160,14 +175,13 @@ def _distinct(together: Sequence[Failure]) -> list[Failure]:
     return list(found.values())
 
 
-def _fetch(http: httpx.Client, path: str, folder: Path, name: str, films: dict[str, Film]) -> None:
+def _fetch(http: httpx.Client, path: str, file: Path, films: dict[str, Film], *, cards: bool = False) -> None:
     """Look at one video; one that cannot be had or decoded is left out, which its check tells."""
-    file = folder / f"{name}.mp4"
     with suppress(httpx.HTTPError, av.FFmpegError, OSError):
         answer = http.get(path)
         link = answer.headers["location"] if answer.is_redirect else str(answer.raise_for_status().url)
         file.write_bytes(httpx.get(link, timeout=FETCH_SECONDS).raise_for_status().content)
-        films[name] = Film.of(file)
+        films[file.name] = Film.of(file, cards=cards)
     file.unlink(missing_ok=True)
 
 

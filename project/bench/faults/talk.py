@@ -1,7 +1,6 @@
 """Customers who talk with the avatar while parts die, and come back as the browser does."""
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -55,6 +54,7 @@ class Talk:
     id: str = ""
     began: float = 0.0
     ended: float | None = None
+    cards: bool = False  # the avatar was a test card
     asked: list[Asked] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -79,6 +79,7 @@ class Customers:
     base_url: str
     api_key: str
     avatar: str
+    card: str  # an avatar of the model `mock`: every other session is with it; "" for none
     plan: Sessions
     seed: int
     talks: list[Talk] = field(default_factory=list)
@@ -95,26 +96,31 @@ class Customers:
 
     async def _customer(self, number: int, leave: Callable[[], bool]) -> None:
         draw = random.Random(f"{self.seed} customer {number}")
+        sessions = 0
         while not leave():
-            await self._session(draw)
+            await self._session(draw, with_card=bool((number + sessions) % 2))
+            sessions += 1
 
-    async def _session(self, draw: random.Random) -> Talk:
-        talk = Talk(began=time.monotonic())
+    async def _session(self, draw: random.Random, *, with_card: bool = False) -> Talk:
+        talk = Talk(began=time.monotonic(), cards=with_card and bool(self.card))
         wishes: dict[str, Any] = {
             name: value for name in ("voice", "model") if (value := getattr(self.plan, name))
         }
-        client = LiveClient(self.base_url, self.api_key, avatar=self.avatar, wishes=wishes)
+        avatar = self.card if talk.cards else self.avatar
+        client = LiveClient(self.base_url, self.api_key, avatar=avatar, wishes=wishes, read_cards=talk.cards)
         async with client:
             conversation = _Conversation(client, talk)
+            self.talks.append(talk)
             try:
                 await conversation.begin()
-                self.talks.append(talk)
                 for number in range(self.plan.questions):
                     await conversation.ask(QUESTIONS[number % len(QUESTIONS)])
                     await asyncio.sleep(draw.uniform(*self.plan.pause_seconds))
                     if conversation.over:
                         break
                 await conversation.end()
+            except LOST as error:
+                talk.trouble.append(f"{type(error).__name__}: {str(error)[:200]}")
             finally:
                 conversation.note()
                 talk.ended = time.monotonic()
@@ -236,7 +242,6 @@ class _Conversation:
             except LOST:
                 if time.monotonic() > until:
                     raise
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.sleep(0.5)
+                await asyncio.sleep(0.5)
             else:
                 return

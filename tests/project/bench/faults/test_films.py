@@ -1,0 +1,107 @@
+"""A finished video is looked at as a whole, and compared with what its customer saw and heard."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from project.bench.faults.films import Card, Film
+from project.bench.faults.talk import Stretch, Talk
+from project.bench.media import Picture, Watcher
+from tests.project.bench.faults.seen import BEGAN, ORIGIN, film, sounds
+from tests.project.bench.faults.seen import talk as spoken
+from workers.adapters.avatar.mock import card
+
+WIDTH, HEIGHT, FPS, RATE = 160, 192, 25, 48_000
+SECONDS = 4
+
+
+def levels() -> np.ndarray:
+    """How open the mouth is in each frame: two bursts."""
+    frames = np.arange(SECONDS * FPS)
+    return np.where((frames % 50) > 20, 0.5 + 0.4 * np.sin(frames * 0.9), 0.0).clip(0, 1)
+
+
+def write(path: Path, *, late_ms: int = 0, frames: int = SECONDS * FPS) -> Path:
+    """A film of test cards whose sound is as loud as their mouths are open, or so much later."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=FPS)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        audio = out.add_stream("aac", rate=RATE, layout="mono")
+        for number, level in enumerate(levels()[:frames]):
+            picture = card.blank(WIDTH, HEIGHT)
+            card.draw(picture, number, float(level))
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
+        out.mux(video.encode(None))
+        loud = np.repeat(levels(), RATE // FPS)
+        sound = np.where(loud > 0, 10 ** ((40 * loud - 50) / 20), 0) * np.sin(np.arange(len(loud)) * 0.06)
+        sound = np.roll(sound * 2**0.5, late_ms * RATE // 1000).astype(np.float32)
+        for first in range(0, len(sound), 1024):
+            frame = av.AudioFrame.from_ndarray(
+                sound[None, first : first + 1024], format="fltp", layout="mono"
+            )
+            frame.rate, frame.pts = RATE, first
+            out.mux(audio.encode(frame))
+        out.mux(audio.encode(None))
+    return path
+
+
+def test_a_film_is_read(tmp_path):
+    made = Film.of(write(tmp_path / "film.mp4"), cards=True)
+    assert made.frames == SECONDS * FPS
+    assert [each.number for each in made.cards] == list(range(SECONDS * FPS))
+    assert made.offset_ms == pytest.approx(0, abs=40)
+    assert made.wrong() == []
+
+
+def test_a_voice_that_lags_behind_the_lips_is_wrong(tmp_path):
+    made = Film.of(write(tmp_path / "film.mp4", late_ms=200), cards=True)
+    assert made.offset_ms == pytest.approx(200, abs=40)
+    assert any("behind the lips" in wrong for wrong in made.wrong())
+
+
+def test_sound_that_is_longer_than_the_pictures_is_wrong(tmp_path):
+    made = Film.of(write(tmp_path / "film.mp4", frames=2 * FPS), cards=True)
+    assert any("of pictures" in wrong for wrong in made.wrong())
+
+
+def seen(numbers: list[int], *, began: float = BEGAN) -> Talk:
+    watcher = Watcher()
+    for place, number in enumerate(numbers):
+        watcher.pictures.append(Picture(began + place / FPS, place * 3600, False, 100, card=number))
+    stretch = Stretch(watcher, began, began + len(numbers) / FPS)
+    return Talk(id="ses_1", stretches=[stretch], seconds_to_wall=ORIGIN - BEGAN)
+
+
+def shown(numbers: list[int]) -> Film:
+    made = film(frames=len(numbers))
+    made.cards = [Card(place / FPS, number, 0.0) for place, number in enumerate(numbers)]
+    return made
+
+
+def test_a_recording_of_what_was_seen_is_like_it():
+    assert shown(list(range(250))).unlike(seen(list(range(250))), ORIGIN) == []
+
+
+def test_a_picture_that_stood_still_is_seen_so():
+    told = [*range(100), *[99] * 30, *range(100, 150)]
+    made = shown(told)
+    del made.cards[100:130]  # the picture before them stands
+    assert made.unlike(seen(told), ORIGIN) == []
+
+
+def test_other_pictures_are_found():
+    (wrong,) = shown([*range(100), *range(500, 525), *range(125, 250)]).unlike(seen(list(range(250))), ORIGIN)
+    assert "pictures seen at 4.0 s are not there" in wrong
+
+
+def test_what_was_heard_elsewhere_is_told_with_its_place():
+    talk = spoken()
+    talk.stretches[0].watcher.sounds[:] = sounds(began=107.0)
+    (wrong,) = film(frames=300, said_at=3.0).unlike(talk, ORIGIN)
+    assert wrong.startswith("1.6 s heard at 7.0 s stand at 3.0 s")
+
+
+def test_a_session_that_was_heard_has_an_origin():
+    assert film().unlike(spoken(), None) == ["the session has no origin"]
