@@ -11,17 +11,17 @@ WORKDIR /srv/parley
 COPY requirements/ requirements/
 
 FROM base AS web-dependencies
-RUN pip install --no-deps --require-hashes -r requirements/web.txt
+RUN pip install --no-deps --require-hashes -r requirements/web.txt -r requirements/otel.txt
 
 FROM base AS worker-dependencies
 # OpenCV needs no display libraries (headless), OpenMP is used by ONNX Runtime and CTranslate2.
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
-    && pip install --no-deps --require-hashes -r requirements/all.txt
+    && pip install --no-deps --require-hashes -r requirements/all.txt -r requirements/otel.txt
 
 FROM base AS models-dependencies
 # torch brings its CUDA libraries: it alone is installed with what it depends on.
-RUN pip install --no-deps --require-hashes -r requirements/gpu.txt \
+RUN pip install --no-deps --require-hashes -r requirements/gpu.txt -r requirements/otel.txt \
     && pip install -r requirements/torch.txt
 
 FROM web-dependencies AS web

@@ -10,6 +10,7 @@ from typing import Any
 
 from celery.signals import (
     before_task_publish,
+    celeryd_init,
     setup_logging,
     task_postrun,
     task_prerun,
@@ -78,6 +79,12 @@ def _log(loglevel: Any = None, **_: Any) -> None:
     """Leave the handlers of the settings in place, and take the level of the command line."""
     if loglevel:
         logging.getLogger().setLevel(loglevel)
+
+
+@celeryd_init.connect
+def _catch(**_: Any) -> None:
+    """Before Celery warns of anything."""
+    logs.catch()
 
 
 @worker_init.connect
