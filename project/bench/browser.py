@@ -15,10 +15,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
 from project.bench.errors import BenchError
+from project.bench.media import FREEZE_SECONDS
+from rtc.frames import FRAME_SECONDS
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -30,6 +33,7 @@ FLAGS = (
 EYE = Path(__file__).with_name("eye.js")
 WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.05
+DRIFT_LOOKS, DRIFT_EVERY = 12, 0.25
 
 
 def program() -> str | None:
@@ -55,13 +59,12 @@ async def chromium() -> AsyncIterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Pictures of a span as the browser showed them. `freezes` and `dropped` are its own counts."""
+    """Pictures of a span as the browser showed them; `dropped` is its own count, of the whole call."""
 
     frames: int
     seconds: float
     fps: float
     freezes: int
-    freeze_seconds: float
     dropped: int
     longest_ms: float
 
@@ -135,7 +138,7 @@ class Tab:
         return float(await self.page.evaluate("performance.now()"))
 
     async def video(self, since: float = 0.0) -> Seen:
-        """What was shown since then; counts of the browser are those of the whole call."""
+        """What was shown since then."""
         times = await self.page.evaluate("(since) => eye.times(since)", since)
         stats = await self.page.evaluate("eye.stats()")
         gaps = [later - earlier for earlier, later in pairwise(times)]
@@ -144,16 +147,16 @@ class Tab:
             frames=len(times),
             seconds=seconds,
             fps=len(gaps) / seconds if seconds else 0.0,
-            freezes=int(stats.get("freezeCount", 0)),
-            freeze_seconds=float(stats.get("totalFreezesDuration", 0.0)),
+            freezes=sum(gap > 1000 * (FRAME_SECONDS + FREEZE_SECONDS) for gap in gaps),
             dropped=int(stats.get("framesDropped", 0)),
             longest_ms=max(gaps, default=0.0),
         )
 
     async def drift_ms(self) -> float | None:
-        """How much the voice lags behind the lips by the browser's own estimate; None without one."""
-        for _ in range(20):
-            if (found := await self.page.evaluate("eye.drift()")) is not None:
-                return float(found)
-            await asyncio.sleep(0.25)
-        return None
+        """How much the voice lags behind the lips by the browser's estimate: the median of some seconds."""
+        found = []
+        for _ in range(DRIFT_LOOKS):
+            if (drift := await self.page.evaluate("eye.drift()")) is not None:
+                found.append(float(drift))
+            await asyncio.sleep(DRIFT_EVERY)
+        return median(found) if found else None

@@ -6,8 +6,9 @@ same turn. The two are never mixed under one name.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
+from project.bench.config import StubDelays
 from project.bench.results import Better, Result, Source, Stage, State
 from project.bench.results import Turn as Waterfall
 from project.bench.turns import Turn
@@ -70,7 +71,16 @@ KINDS = {
         "ms", "receiver", "how much the voice lags behind the lips of a test card (less than 0: it leads)", ""
     ),
     "av_drift_reported_ms": Kind(
-        "ms", "receiver", "how much later sound is due than its picture, by reports of the sender", ""
+        "ms",
+        "receiver",
+        "how much later sound is due than its picture by the sender's reports, within 20 ms",
+        "",
+    ),
+    "av_drift_estimated_ms": Kind(
+        "ms",
+        "receiver",
+        "how much older the sound is that a browser plays than its picture, as it estimates",
+        "",
     ),
     "asr_partial_latency_ms": Kind(
         "ms", "server", "from the beginning of the customer's voice to the first recognised words"
@@ -195,3 +205,12 @@ def _derived(figures: dict[str, object]) -> Iterable[Stage]:
         at += frame
     if audible is not None:
         yield Stage("playout", min(at, audible), audible)
+
+
+def stub_words(delays: StubDelays) -> str:
+    """What a report says of the stub of providers."""
+    told = ", ".join(f"{name} {value:g}" for name, value in asdict(delays).items())
+    return (
+        "The language model, the voice and the recogniser are a stub of fixed delays, which the figures "
+        f"include ({told}). Only ttfa_above_stub_ms is less those for the first piece of an answer."
+    )

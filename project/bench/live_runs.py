@@ -27,7 +27,7 @@ class Talk:
 
     service: Service
     question: str
-    recording: Recorded
+    recording: Recorded | None = None
     upload: str = ""
     stub: Providers | None = None
     delays: StubDelays | None = None
@@ -35,23 +35,23 @@ class Talk:
     async def turn(self, client: LiveClient, kind: Input) -> Turn:
         """One turn. Of a written one `ttfa_above_stub_ms` is added where the stub answers."""
         if kind == "voice":
+            assert self.recording is not None
             return await spoken(client, self.recording)
         if kind == "audio":
             return await played(client, self.upload)
         asked = len(self._spoken())
         turn = await written(client, self.question)
-        if pieces := self._spoken()[asked:]:
-            turn.received["ttfa_above_stub_ms"] = turn.received["ttfa_ms"] - self.floor_ms(pieces[0])
+        if (pieces := self._spoken()[asked:]) and self.delays is not None:
+            turn.received["ttfa_above_stub_ms"] = turn.received["ttfa_ms"] - floor_ms(self.delays, pieces[0])
         return turn
 
     def _spoken(self) -> list[str]:
         return [] if self.stub is None else self.stub.spoken()
 
-    def floor_ms(self, piece: str) -> float:
-        """When the stub has given the words of a piece and its first sound, after the question."""
-        assert self.delays is not None
-        tokens = len(piece.split()) - 1
-        return self.delays.first_token_ms + self.delays.token_ms * tokens + self.delays.first_byte_ms
+
+def floor_ms(delays: StubDelays, piece: str) -> float:
+    """When the stub has given the words of a first piece and the first sound of it, after the question."""
+    return delays.first_token_ms + delays.token_ms * (len(piece.split()) - 1) + delays.first_byte_ms
 
 
 async def joins(talk: Talk, figures: Figures, count: int, state: State) -> None:
@@ -168,4 +168,4 @@ async def _chromium_turn(talk: Talk, figures: Figures, tab: Tab) -> None:
     figures.add("playback_fps", "warm", seen.fps, case="text, chromium")
     figures.add("freezes", "warm", seen.freezes, case="text, chromium")
     figures.add("longest_gap_ms", "warm", seen.longest_ms, case="text, chromium")
-    figures.add("av_drift_reported_ms", "warm", await tab.drift_ms(), case="chromium")
+    figures.add("av_drift_estimated_ms", "warm", await tab.drift_ms(), case="chromium")

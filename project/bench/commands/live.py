@@ -9,17 +9,17 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from project.bench import config as configs
 from project.bench import live_runs as runs
 from project.bench import target as targets
 from project.bench import writers
 from project.bench.avatars import avatar_of, make_avatar, quiet_persona, upload
-from project.bench.config import Common, StubDelays, SubjectWishes
+from project.bench.config import Common, SubjectWishes
 from project.bench.customers import Service
 from project.bench.errors import BenchError
-from project.bench.live_figures import Figures
+from project.bench.live_figures import Figures, stub_words
 from project.bench.provider_stub import REPLY
 from project.bench.recorded import Recorded
 from project.bench.results import Result, Subject
@@ -65,19 +65,11 @@ def run(options: Namespace) -> int:
     result = Result.begin(chosen.common.name, command="live", config=chosen.told("live"))
     result.notes += chosen.common.notes
     if chosen.common.stub is not None:
-        result.notes.append(_stub_words(chosen.common.stub))
+        result.notes.append(stub_words(chosen.common.stub))
     with writers.kept(result, options.out), targets.opened(options, chosen) as target:
         for subject in chosen.common.subjects:
             Measurement(target, subject, chosen.common, wishes).run(result)
     return 0
-
-
-def _stub_words(delays: StubDelays) -> str:
-    told = ", ".join(f"{name} {value:g}" for name, value in asdict(delays).items())
-    return (
-        "The language model, the voice and the recogniser are a stub of fixed delays, which the figures "
-        f"include ({told}). Only ttfa_above_stub_ms is less those for the first piece of an answer."
-    )
 
 
 @dataclass

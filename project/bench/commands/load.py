@@ -1,0 +1,208 @@
+"""Adds sessions that talk, step by step, with clips beside them, until a target is missed.
+
+Customers run in processes of their own: what they use is told apart.
+"""
+
+import asyncio
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from project.bench import config as configs
+from project.bench import target as targets
+from project.bench import writers
+from project.bench.avatars import avatar_of, quiet_persona
+from project.bench.clips_beside import ClipsBeside
+from project.bench.config import Common, SubjectWishes
+from project.bench.customers import Service
+from project.bench.fleet import Fleet
+from project.bench.inside import Inside, Reading
+from project.bench.live_figures import Figures, stub_words
+from project.bench.live_runs import Talk, floor_ms, joins
+from project.bench.load_figures import Step, Targets, tell
+from project.bench.provider_stub import REPLY
+from project.bench.resources import Sampler
+from project.bench.results import Result
+from project.bench.subjects import described
+from project.bench.talking import Habits
+from project.bench.target import Target
+from project.bench.watch import Watch
+
+CLIP_SCRIPT = REPLY
+REST_SECONDS = 5.0
+TAIL_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadWishes:
+    """`steps` are numbers of sessions, growing; `speaking` the share of the time that the avatar speaks.
+
+    `least_sessions` fails the run when fewer reach every target.
+    """
+
+    steps: tuple[int, ...] = (1, 4, 8, 12, 16)
+    seconds: float = 60.0
+    settle_seconds: float = 8.0
+    speaking: float = 0.4
+    clips: int = 1
+    client_processes: int = 1
+    seed: int = 1
+    go_on_after_miss: bool = False
+    least_sessions: int = 0
+    question: str = "When is your shop open?"
+    reply: str = REPLY
+    targets: Targets = field(default_factory=Targets)
+
+    def __post_init__(self) -> None:
+        if not self.steps or list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 1:
+            raise ValueError("steps: numbers of sessions that grow are needed")
+        if self.seconds < 5 or self.client_processes < 1 or self.clips < 0:
+            raise ValueError("a step takes 5 seconds or more, customers need a process")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--sessions", type=int, help="this number of sessions, in place of the steps")
+    parser.add_argument("--seconds", type=float, help="how long each step takes")
+
+
+def run(options: Namespace) -> int:
+    chosen = configs.read(options.config)
+    wishes = chosen.section("load", LoadWishes)
+    if options.sessions:
+        wishes = replace(wishes, steps=(options.sessions,))
+    if options.seconds:
+        wishes = replace(wishes, seconds=options.seconds)
+    result = Result.begin(chosen.common.name, command="load", config=chosen.told("load"))
+    result.notes += chosen.common.notes
+    if chosen.common.stub is not None:
+        result.notes.append(stub_words(chosen.common.stub))
+    with writers.kept(result, options.out), targets.opened(options, chosen) as target:
+        for subject in chosen.common.subjects:
+            Ramp(target, subject, chosen.common, wishes).run(result)
+    return 0 if result.passed else 1
+
+
+@dataclass
+class Ramp:
+    """One model on one service, with more and more sessions."""
+
+    target: Target
+    subject: SubjectWishes
+    common: Common
+    wishes: LoadWishes
+
+    def run(self, result: Result) -> None:
+        """Climb until a target is missed, and write down every step."""
+        with self.target.client as http, quiet_persona(http) as persona:
+            avatar = avatar_of(http, self.subject)
+            result.subjects.append(described(http, self.subject, avatar, asked="text"))
+            about = {"persona": persona, "voice": self.subject.voice, "model": self.subject.model}
+            service = Service(self.target.base_url, self.target.api_key, avatar, about)
+            steps = self._steps(service)
+        reached = tell(result, steps, self.wishes.targets, self.subject.model)
+        if self.wishes.least_sessions:
+            result.check(
+                f"{self.subject.model}: at least {self.wishes.least_sessions} sessions reach every target",
+                reached >= self.wishes.least_sessions,
+                f"{reached} did",
+            )
+
+    def _steps(self, service: Service) -> list[Step]:
+        """Measure one number of sessions after the other."""
+        if self.target.stub is not None:
+            self.target.stub.control(reply=self.wishes.reply)
+        floor, rest = self._floor(service), self._at_rest()
+        habits = Habits(self.wishes.question, self.wishes.speaking, self.wishes.seed)
+        steps: list[Step] = []
+        body = {"avatar": service.avatar, "script": CLIP_SCRIPT, "voice": self.subject.voice}
+        with (
+            Inside(self.target) as inside,
+            Watch(only(inside.readings(), "queue_depth"), every=1.0) as watch,
+            ClipsBeside(self.target, body, self.wishes.clips) as clips,
+            Fleet(service, habits, self.wishes.client_processes) as fleet,
+        ):
+            scene = Scene(fleet, clips, watch, rest, floor, time.monotonic())
+            for sessions in self.wishes.steps:
+                fleet.grow(sessions)
+                time.sleep(self.wishes.settle_seconds)
+                steps.append(scene.step(self.target, self.wishes.seconds))
+                missed = steps[-1].missed(self.wishes.targets)
+                self._say(f"{sessions} sessions: {'; '.join(missed) or 'all targets reached'}")
+                if missed and not self.wishes.go_on_after_miss:
+                    break
+        return steps
+
+    def _floor(self, service: Service) -> float | None:
+        """Have one conversation, which loads what others find loaded; what the stub takes in it, in ms."""
+        stub, delays = self.target.stub, self.common.stub
+        asked = len(stub.spoken()) if stub else 0
+        talk = Talk(service, self.wishes.question)
+        asyncio.run(joins(talk, Figures(), 1, "warm"))
+        if stub is None or delays is None:
+            return None
+        return floor_ms(delays, stub.spoken()[asked])
+
+    def _at_rest(self) -> "Rest":
+        time.sleep(REST_SECONDS)
+        with Sampler(self.target.pids, every=1.0) as sampler:
+            time.sleep(REST_SECONDS)
+        return Rest(sampler.cpu_percent(), _last(sampler.memory_mb()))
+
+    def _say(self, what: str) -> None:
+        print(f"-- {self.subject.model}: {what}", flush=True)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What the parts use without any session: percent of one core, and MB."""
+
+    cpu_percent: Mapping[str, float]
+    memory_mb: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that goes on during a ramp. `began` is its zero, in monotonic seconds."""
+
+    fleet: Fleet
+    clips: ClipsBeside
+    watch: Watch
+    rest: Rest
+    floor_ms: float | None
+    began: float
+
+    def step(self, target: Target, seconds: float) -> Step:
+        """Let the sessions that are there talk for so long, and say what it took."""
+        clips, failed = self.clips.counts()
+        since = time.monotonic()
+        before = self.fleet.report(since, since)
+        with Sampler(target.pids, every=2.0) as sampler:
+            time.sleep(seconds)
+        until = time.monotonic()
+        # A question of the span may be answered behind it.
+        time.sleep(TAIL_SECONDS)
+        seen = self.fleet.report(since, until)
+        more_clips, more_failed = self.clips.counts()
+        return Step(
+            sessions=len(self.fleet),
+            seconds=until - since,
+            seen=seen,
+            cpu_percent=sampler.cpu_percent(),
+            rest_percent=self.rest.cpu_percent,
+            memory_mb=_last(sampler.memory_mb()),
+            rest_mb=self.rest.memory_mb,
+            client_percent=100 * (seen.cpu_seconds - before.cpu_seconds) / (time.monotonic() - since),
+            queue_depth=self.watch.since("queue_depth", since, self.began),
+            floor_ms=self.floor_ms,
+            clips=more_clips - clips,
+            clip_failures=more_failed - failed,
+        )
+
+
+def only(readings: Mapping[str, Reading], *names: str) -> dict[str, Reading]:
+    return {name: readings[name] for name in names if name in readings}
+
+
+def _last(memory: Mapping[str, list[float]]) -> dict[str, float]:
+    return {part: values[-1] for part, values in memory.items() if values}

@@ -1,0 +1,264 @@
+"""Lets sessions talk for long beside clips, and says what grew: memory, descriptors, tasks, keys, drift.
+
+Everything is read every ten seconds; a verdict for each figure rests on its slope behind the beginning.
+"""
+
+import asyncio
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from project.bench import config as configs
+from project.bench import target as targets
+from project.bench import writers
+from project.bench.avatars import avatar_of, make_avatar, quiet_persona
+from project.bench.clips_beside import ClipsBeside
+from project.bench.config import Common, SubjectWishes
+from project.bench.customers import Service
+from project.bench.fleet import Fleet, Seen
+from project.bench.inside import Inside
+from project.bench.live_figures import Figures, stub_words
+from project.bench.live_runs import Talk, joins
+from project.bench.provider_stub import REPLY
+from project.bench.resources import Sampler
+from project.bench.results import Better, Result, Series
+from project.bench.slopes import growth
+from project.bench.subjects import described
+from project.bench.talking import Habits
+from project.bench.target import Target
+from project.bench.watch import Watch
+from project.embedded.stack import ROOT
+
+CARD = "mock"  # the model whose pictures a machine can read
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may grow by how much in an hour, and what may happen at all; None is not judged."""
+
+    memory_mb_per_hour: float | None = 60.0
+    descriptors_per_hour: float | None = 20.0
+    asyncio_tasks_per_hour: float | None = 20.0
+    broker_mb_per_hour: float | None = 20.0
+    broker_keys_per_hour: float | None = 200.0
+    drift_ms: float | None = 40.0
+    freezes_a_minute: float | None = 0.5
+    failures: int | None = 0
+    clip_failures: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SoakWishes:
+    """How long, and how many. Rows of the database grow with what is kept: they are told, not judged."""
+
+    minutes: float = 30.0
+    sessions: int = 8
+    speaking: float = 0.4
+    clips: int = 1
+    every_seconds: float = 10.0
+    seed: int = 1
+    question: str = "When is your shop open?"
+    reply: str = REPLY
+    bounds: Bounds = field(default_factory=Bounds)
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0 or self.sessions < 1 or self.every_seconds <= 0:
+            raise ValueError("minutes, sessions and every_seconds are more than 0")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=float, help="how long, in place of what the file says")
+
+
+def run(options: Namespace) -> int:
+    chosen = configs.read(options.config)
+    wishes = chosen.section("soak", SoakWishes)
+    if options.minutes:
+        wishes = replace(wishes, minutes=options.minutes)
+    result = Result.begin(chosen.common.name, command="soak", config=chosen.told("soak"))
+    result.notes += chosen.common.notes
+    if chosen.common.stub is not None:
+        result.notes.append(stub_words(chosen.common.stub))
+    with writers.kept(result, options.out), targets.opened(options, chosen) as target:
+        Soak(target, chosen.common.subjects[0], chosen.common, wishes, result).run()
+    return 0 if result.passed else 1
+
+
+@dataclass
+class Soak:
+    """One model on one service, for long."""
+
+    target: Target
+    subject: SubjectWishes
+    common: Common
+    wishes: SoakWishes
+    result: Result
+    looks: list[tuple[float, Seen, Seen]] = field(default_factory=list, init=False)
+
+    def run(self) -> None:
+        """Let everybody talk until the time is up; then judge."""
+        if self.target.stub is not None:
+            self.target.stub.control(reply=self.wishes.reply)
+        with self.target.client as http, quiet_persona(http) as persona:
+            avatar = avatar_of(http, self.subject)
+            card = make_avatar(http, ROOT / self.subject.picture, model=CARD, name="Test card")
+            self.result.subjects.append(described(http, self.subject, avatar, asked="text"))
+            about = {"persona": persona, "voice": self.subject.voice}
+            service = Service(
+                self.target.base_url, self.target.api_key, avatar, {**about, "model": self.subject.model}
+            )
+            asyncio.run(joins(Talk(service, self.wishes.question), Figures(), 1, "warm"))
+            self._soak(service, replace(service, avatar=card, wishes={**about, "model": CARD}))
+
+    def _soak(self, service: Service, card: Service) -> None:
+        wishes = self.wishes
+        habits = Habits(wishes.question, wishes.speaking, wishes.seed)
+        body = {"avatar": service.avatar, "script": REPLY, "voice": self.subject.voice}
+        with (
+            Inside(self.target) as inside,
+            Fleet(service, habits) as fleet,
+            Fleet(card, replace(habits, share=1.0), read_cards=True, first=90_000) as reader,
+            ClipsBeside(self.target, body, wishes.clips) as clips,
+        ):
+            fleet.grow(wishes.sessions)
+            reader.grow(1)
+            began = time.monotonic()
+            with (
+                Watch(inside.readings(), wishes.every_seconds) as watch,
+                Sampler(self.target.pids, every=wishes.every_seconds) as sampler,
+            ):
+                self._look_on(fleet, reader, began)
+            made, failed = clips.counts()
+        self._tell_use(sampler, began)
+        self._tell_inside(watch, began)
+        self._tell_seen(began)
+        self._tell_clips(made, failed)
+
+    def _look_on(self, fleet: Fleet, reader: Fleet, began: float) -> None:
+        """Ask the customers again and again what they saw since the last time."""
+        since, number = began, 0
+        while (until := began + 60 * self.wishes.minutes) > time.monotonic():
+            number += 1
+            pause = min(began + number * self.wishes.every_seconds, until) - time.monotonic()
+            time.sleep(max(0.0, pause))
+            now = time.monotonic()
+            self.looks.append((now, fleet.report(since, now), reader.report(since, now)))
+            # Answers that began before this look are still needed; older ones would only fill memory.
+            for each in (fleet, reader):
+                each.forget(since)
+            since = now
+            if number % 6 == 0:
+                print(f"-- {self.subject.model}: {(now - began) / 60:.0f} minutes", flush=True)
+
+    # --- What became of it ------------------------------------------------------------------------
+
+    def _tell_use(self, sampler: Sampler, began: float) -> None:
+        self.result.series += sampler.lines(began)
+        whole = [(sample.at - began, sample) for sample in sampler.samples]
+        memory = [(at, sample.whole.memory_mb) for at, sample in whole if sample.with_memory]
+        self._judge("memory_mb", "MB", "proportional memory of the whole stack", memory)
+        descriptors = [(at, float(sample.whole.descriptors)) for at, sample in whole]
+        self._judge("descriptors", "descriptors", "open files and sockets of the whole stack", descriptors)
+
+    def _tell_inside(self, watch: Watch, began: float) -> None:
+        units = {
+            "asyncio_tasks": ("tasks", "tasks of all event loops"),
+            "broker_mb": ("MB", "what the broker keeps in memory"),
+            "broker_keys": ("keys", "keys of the broker"),
+            "database_rows": ("rows", "rows of all tables"),
+        }
+        for name, (unit, what) in units.items():
+            points = watch.since(name, began, began)
+            if points:
+                self.result.series.append(Series(f"{what} over time", name, "s", unit, tuple(points)))
+            self._judge(name, unit, what, points, watch.failed.get(name, ""))
+        depth = watch.since("queue_depth", began, began)
+        if depth:
+            self.result.series.append(
+                Series("Queue depth over time", "tasks that wait", "s", "tasks", tuple(depth))
+            )
+
+    def _tell_seen(self, began: float) -> None:
+        """Lips and voice, fluency, response and failures, as the customers saw them."""
+        drift = [(at - began, card.offsets_ms[0]) for at, _, card in self.looks if card.offsets_ms]
+        freezes = [(at - began, float(sum(seen.freezes))) for at, seen, _ in self.looks]
+        heard = [(turn.at - began, turn.ttfa_ms) for _, seen, _ in self.looks for turn in seen.turns]
+        for plot, name, unit, points in (
+            ("Lips and voice over time", "voice behind lips", "ms", drift),
+            ("Freezes over time", "all sessions", "freezes", freezes),
+            ("First sound over time", "each turn", "ms", sorted(heard)),
+        ):
+            if points:
+                rounded = tuple((round(at, 1), round(value, 1)) for at, value in points)
+                self.result.series.append(Series(plot, name, "s", unit, rounded))
+        self._add(
+            "av_drift_ms", "ms", (v for _, v in drift), "voice behind the lips of a test card", better=""
+        )
+        self._add(
+            "ttfa_ms", "ms", (v for _, v in heard), "from a written question to its first audible packet"
+        )
+        minutes = self.wishes.minutes * self.wishes.sessions
+        rate = sum(value for _, value in freezes) / minutes
+        self._add("freezes_a_minute", "1", [rate], "pauses of more than 190 ms that one customer saw")
+        failures = [f for _, seen, card in self.looks for f in (*seen.failures, *card.failures)]
+        away = self.wishes.sessions - (self.looks[-1][1].watching if self.looks else 0)
+        self._add(
+            "failures", "1", [len(failures) + away], "joins and turns that failed, calls that were lost"
+        )
+        bounds = self.wishes.bounds
+        worst = max((abs(value) for _, value in drift), default=None)
+        told = "it could not be read" if worst is None else f"at most {worst:.0f} ms"
+        self._check("lips and voice stay together", bounds.drift_ms, worst, told)
+        self._check("pictures keep coming", bounds.freezes_a_minute, rate, f"{rate:.3g} freezes a minute")
+        first = f", first: {failures[0].what}" if failures else ""
+        told = f"{len(failures)} failures, {away} calls lost{first}"
+        self._check("nobody had to complain", bounds.failures, len(failures) + away, told)
+
+    def _tell_clips(self, made: int, failed: int) -> None:
+        if self.wishes.clips:
+            self._add("clips_made", "1", [made], "clips that were made beside the sessions", better="more")
+            told = f"{made} made, {failed} failed"
+            self._check("clips beside succeed", self.wishes.bounds.clip_failures, failed, told)
+
+    def _judge(
+        self, name: str, unit: str, what: str, points: list[tuple[float, float]], why: str = ""
+    ) -> None:
+        """Tell a figure over time, and whether it grows by more than it may."""
+        self._add(name, unit, (value for _, value in points), f"{what}, every few seconds", missing=why)
+        found = growth(points)
+        bound = getattr(self.wishes.bounds, f"{name}_per_hour", None)
+        if found is None:
+            if points and bound is not None:
+                self.result.notes.append(f"{name}: too short a time to tell whether it grows")
+            return
+        self._add(f"{name}_per_hour", f"{unit}/h", [found.per_hour], f"by how much {what} grew")
+        if bound is not None:
+            told = f"{found.per_hour:+.3g} {unit} an hour (noise {found.noise:.3g}); the bound is {bound:g}"
+            self.result.check(f"{what}: no growth", found.within(bound), told)
+
+    def _check(self, name: str, bound: float | None, got: float | None, told: str) -> None:
+        if bound is not None:
+            self.result.check(name, got is not None and got <= bound, f"{told}; the bound is {bound:g}")
+
+    def _add(
+        self,
+        name: str,
+        unit: str,
+        values: Iterable[float],
+        what: str,
+        *,
+        better: Better = "less",
+        missing: str = "",
+    ) -> None:
+        self.result.add(
+            name,
+            unit,
+            values,
+            state="steady",
+            boundary=what,
+            source="receiver" if unit == "ms" else "machine",
+            model=self.subject.model,
+            better=better,
+            missing=missing or "it could not be read",
+        )

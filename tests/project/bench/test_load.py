@@ -1,0 +1,201 @@
+"""Customers in processes of their own, and the judgement of a step: seen to fail when something is worse."""
+
+from dataclasses import replace
+
+import pytest
+
+from project.bench.clips_beside import ClipsBeside
+from project.bench.commands.load import LoadWishes
+from project.bench.customers import Service, web
+from project.bench.errors import BenchError
+from project.bench.fleet import Fleet, Seen
+from project.bench.load_figures import Step, Targets, tell
+from project.bench.results import Result
+from project.bench.talking import Answered, Customer, Failure, Habits
+from project.bench.watch import Watch
+from tests.support import live_host
+
+
+def seen(**changes) -> Seen:
+    good = Seen(
+        customers=4,
+        watching=4,
+        turns=(Answered(1.0, 350.0, 9000.0, {"queue_depth": 2.0}), Answered(2.0, 400.0, 9000.0, {})),
+        failures=(),
+        fps=(25.0, 25.0, 24.9, 25.1),
+        freezes=(0, 0, 0, 0),
+        longest_ms=60.0,
+        created_ms=(40.0,) * 4,
+        first_frame_ms=(50.0,) * 4,
+        spoken=0.4,
+        offsets_ms=(0.0,),
+        cpu_seconds=3.0,
+        lag_ms=2.0,
+    )
+    return replace(good, **changes)
+
+
+def step(told: Seen | None = None, **changes) -> Step:
+    good = Step(
+        sessions=4,
+        seconds=60.0,
+        seen=told or seen(),
+        cpu_percent={"web": 30.0, "render": 50.0},
+        rest_percent={"web": 2.0, "render": 2.0},
+        memory_mb={"web": 240.0},
+        rest_mb={"web": 200.0},
+        client_percent=9.0,
+        queue_depth=[(1.0, 0.0)],
+        floor_ms=250.0,
+    )
+    return replace(good, **changes)
+
+
+WORSE = {
+    "response_above_stub_ms": step(seen(turns=(Answered(1.0, 1200.0, 9000.0, {}),))),
+    "freezes_a_minute": step(seen(freezes=(0, 0, 0, 9))),
+    "fps": step(seen(fps=(25.0, 25.0, 25.0, 20.0))),
+    "failures": step(seen(failures=(Failure(1.0, "turn: TimeoutError"),))),
+    "clip_failures": step(clip_failures=1),
+}
+
+
+def test_a_good_step_misses_nothing() -> None:
+    assert step().missed(Targets()) == []
+    assert step().cpu_each("web") == 7.0
+    assert step().cpu_each() == 19.0
+    assert step().memory_each() == 10.0
+
+
+@pytest.mark.parametrize("name", WORSE)
+def test_each_target_is_missed_by_name(name: str) -> None:
+    (told,) = WORSE[name].missed(Targets())
+    assert told.startswith(f"{name} ")
+
+
+def test_a_call_that_was_lost_and_a_step_without_answers_are_missed() -> None:
+    lost = step(seen(watching=3)).missed(Targets())
+    assert [words.split()[0] for words in lost] == ["fps", "failures"]
+    assert step(seen(turns=())).missed(Targets()) == ["response_above_stub_ms: nothing was measured"]
+
+
+def test_sessions_within_targets_are_those_before_the_first_miss() -> None:
+    result = Result.begin("tiny", command="load")
+    steps = [step(sessions=4), replace(WORSE["fps"], sessions=8), step(sessions=12)]
+    for one in steps:
+        object.__setattr__(one, "seen", replace(one.seen, watching=one.sessions))
+    assert tell(result, steps, Targets(), "viseme") == 4
+    assert result.tables[0].rows[1][1].startswith("fps 20")
+    assert result.find("cpu_percent_session", model="viseme", case="4 sessions") is not None
+
+
+def test_wishes_are_refused_that_mean_nothing() -> None:
+    with pytest.raises(ValueError, match="grow"):
+        LoadWishes(steps=(4, 4))
+    with pytest.raises(ValueError, match="share"):
+        Habits(share=1.5)
+
+
+async def test_a_customer_asks_hears_and_asks_again() -> None:
+    with live_host.service() as service:
+        async with web() as http:
+            customer = Customer(Service(service.url, "key", "avt_1"), http, Habits(share=1.0), 0)
+            try:
+                await customer.start()
+                assert customer.client is not None
+                await customer.client.event("metrics", seconds=30)
+                await customer.client.until(lambda: bool(customer.turns), 30)
+                turn = customer.turns[0]
+                told = customer.report(turn.at, turn.at + 60)
+            finally:
+                await customer.stop()
+    assert turn.ttfa_ms >= 1000 * live_host.THINKING_SECONDS
+    assert turn.server["llm_first_token_ms"] == 150.0
+    assert len(told["turns"]) >= 1
+    assert told["video"]["fps"] > 15
+    customer.forget(turn.at + 3600)
+    assert customer.report(0.0, 1e12)["turns"] == []
+    assert service.ended == 1
+
+
+async def test_what_goes_wrong_is_written_down() -> None:
+    with live_host.service() as service:
+        service.refuse = 1
+        async with web() as http:
+            customer = Customer(Service(service.url, "key"), http, Habits(), 0)
+            await customer.start()
+            await customer.stop()
+    assert [failure.what.split(":")[0] for failure in customer.failures] == ["join"]
+    assert "concurrency_limit_exceeded" in customer.failures[0].what
+
+
+def test_a_fleet_shares_its_customers_among_processes_and_leaves_none() -> None:
+    with live_host.service() as service:
+        with Fleet(Service(service.url, "key"), Habits(share=0.0), processes=2) as fleet:
+            fleet.grow(3)
+            fleet.grow(3)
+            report = fleet.report(0.0, 1e12)
+            processes = [one._process for one in fleet._all]
+        assert report.customers == 3
+        assert len(report.first_frame_ms) == 3
+        assert report.failures == ()
+        assert service.ended == 3
+    assert [process.returncode for process in processes] == [0, 0]
+
+
+def test_a_process_of_customers_that_dies_is_told() -> None:
+    with live_host.service() as service, Fleet(Service(service.url, "key"), Habits(share=0.0)) as fleet:
+        fleet._all[0]._process.kill()
+        fleet._all[0]._process.wait(10)
+        with pytest.raises(BenchError, match="A process of customers"):
+            fleet.report(0.0, 1.0)
+
+
+def test_a_watch_reads_on_when_a_part_is_away() -> None:
+    asked = []
+
+    def away() -> float:
+        asked.append(1)
+        raise ConnectionError("gone")
+
+    watch = Watch({"there": lambda: 3.0, "away": away}, every=10.0)
+    watch.look()
+    watch.look()
+    assert [value for _, value in watch.points["there"]] == [3.0, 3.0]
+    assert watch.points["away"] == []
+    assert watch.failed == {"away": "ConnectionError: gone"}
+    assert len(asked) == 2
+
+
+def test_clips_beside_count_what_became_of_them() -> None:
+    class Target:
+        def __init__(self, *statuses: str) -> None:
+            self.statuses = list(statuses)
+
+        @property
+        def client(self):
+            return self
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_) -> None: ...
+
+    class Answer(dict):
+        def raise_for_status(self):
+            return self
+
+        def json(self):
+            return self
+
+    class Clips(Target):
+        def post(self, path: str, **_):
+            if not self.statuses:
+                beside._ended.set()
+                return Answer(id="clip_1", status="cancelled")
+            return Answer(id="clip_1", status=self.statuses.pop(0))
+
+    beside = ClipsBeside(Clips("succeeded", "failed", "succeeded"), {}, at_once=1)  # type: ignore[arg-type]
+    with beside:
+        beside._threads[0].join(10)
+    assert beside.counts() == (2, 1)
