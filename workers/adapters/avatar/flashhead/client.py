@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +19,8 @@ from workers.adapters.avatar.film import MAX_BYTES
 from workers.adapters.avatar.flashhead.places import Address
 from workers.adapters.avatar.remote.availability import reach
 from workers.adapters.avatar.remote.faults import fault
-from workers.adapters.endpoint import Endpoint, client
+from workers.adapters.deadline import whole_client
+from workers.adapters.endpoint import Endpoint
 from workers.adapters.errors import AdapterError
 from workers.adapters.text import parsed
 
@@ -87,7 +87,7 @@ class Service:
         headers = {**(self.endpoint.headers if mine else {}), **PLAIN}
         origin = str(url.copy_with(raw_path=b"/"))
         status, _, body = self._call(
-            client(origin), "GET", str(url), DOWNLOAD_SECONDS, MAX_BYTES, headers=headers
+            whole_client(origin), "GET", str(url), DOWNLOAD_SECONDS, MAX_BYTES, headers=headers
         )
         if status != httpx.codes.OK:
             raise fault("model_error", f"The model's film cannot be fetched ({status}).", self.provider)
@@ -95,7 +95,7 @@ class Service:
 
     def _post(self, body: Mapping[str, Any], seconds: float) -> tuple[int, httpx.Headers, bytes]:
         headers = {**self.endpoint.headers, "Content-Type": "application/json", **PLAIN}
-        pool = client(self.endpoint.base_url)
+        pool = whole_client(self.endpoint.base_url)
         content = json.dumps(body).encode()
         return self._call(pool, "POST", PATH, seconds, MAX_ANSWER_BYTES, headers=headers, content=content)
 
@@ -103,11 +103,10 @@ class Service:
         self, pool: httpx.Client, method: str, url: str, seconds: float, most: int, **call: Any
     ) -> tuple[int, httpx.Headers, bytes]:
         timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
-        deadline = time.monotonic() + seconds
         try:
             with pool.stream(method, url, timeout=timeout, **call) as response:
                 bound = most if response.status_code == httpx.codes.OK else MAX_ERROR_BYTES
-                return response.status_code, response.headers, self._body(response, bound, deadline)
+                return response.status_code, response.headers, self._body(response, bound)
         except httpx.TimeoutException as error:
             raise self._late() from error
         except httpx.TransportError as error:
@@ -116,7 +115,7 @@ class Service:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise fault("model_error", "The model's answer cannot be read.", self.provider) from error
 
-    def _body(self, response: httpx.Response, most: int, deadline: float) -> bytes:
+    def _body(self, response: httpx.Response, most: int) -> bytes:
         """As much as is allowed; of an error its beginning is enough."""
         parts, size = [], 0
         for part in response.iter_raw():
@@ -126,8 +125,6 @@ class Service:
                 raise fault("frames_malformed", "The model's answer is too large.", self.provider)
             if size > most:
                 break
-            if time.monotonic() > deadline:
-                raise self._late()
         return b"".join(parts)
 
     def _late(self) -> AdapterError:
