@@ -108,7 +108,7 @@ def is_file(path: Path) -> bool:
 def read(path: Path, provider: str) -> bytes:
     """A film that `Places.find` found. Raises `AdapterError` for what is no file, or is too large."""
     try:
-        opened = _opened(path)
+        opened = opened_linkless(path)
         with os.fdopen(opened, "rb") as file:
             told = os.fstat(opened)
             if not stat.S_ISREG(told.st_mode):
@@ -120,8 +120,8 @@ def read(path: Path, provider: str) -> bytes:
         raise fault("model_error", "The model's film cannot be read.", provider) from error
 
 
-def _opened(path: Path) -> int:
-    """Open a file along a path without links: none may have come since it was looked at."""
+def opened_linkless(path: Path) -> int:
+    """Open a file along a path without links, as it was looked at: none may have come since (`OSError`)."""
     folder = os.open(path.anchor, _STEP)
     try:
         for part in path.parts[1:-1]:

@@ -6,7 +6,9 @@ import base64
 import binascii
 import hashlib
 import io
+import os
 import re
+import stat
 import wave
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from workers.adapters.avatar.base import SAMPLE_RATE, SAMPLES_PER_FRAME
+from workers.adapters.avatar.flashhead.places import opened_linkless
 from workers.adapters.avatar.flashhead.portrait import Person
 from workers.adapters.avatar.remote.decoding import covering
 from workers.adapters.text import parsed
@@ -138,14 +141,21 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _read(path: Path, name: str, most: int) -> bytes:
+    """A file of the folder that others write too: it may grow, or become a link, while it is read."""
     try:
-        if not path.is_file():
-            raise _bad(f"{name}_missing", f"There is no such file: {name}.")
-        if path.stat().st_size > most:
-            raise _large(name)
-        return path.read_bytes()
+        opened = opened_linkless(path)
+        with os.fdopen(opened, "rb") as file:
+            whole = stat.S_ISREG(os.fstat(opened).st_mode)
+            data = file.read(most + 1) if whole else b""
+    except (FileNotFoundError, IsADirectoryError):
+        whole = False
     except OSError as error:
         raise _bad(f"{name}_unreadable", f"{name} cannot be read.") from error
+    if not whole:
+        raise _bad(f"{name}_missing", f"There is no such file: {name}.")
+    if len(data) > most:
+        raise _large(name)
+    return data
 
 
 def _sound(data: bytes) -> NDArray[np.int16]:

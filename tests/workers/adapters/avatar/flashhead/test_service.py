@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import os
+import stat
 import threading
 import wave
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from tests.support.models import config
 from tests.support.remote import bundled, portrait, sound, window
 from workers.adapters.avatar import film as films
 from workers.adapters.avatar.alone import Alone
-from workers.adapters.avatar.flashhead import service
+from workers.adapters.avatar.flashhead import service, wishes
 from workers.adapters.avatar.flashhead import studio as studios
 from workers.adapters.avatar.flashhead.http import FlashHeadHttp
 from workers.adapters.avatar.flashhead.native import FlashHead
@@ -224,6 +226,36 @@ def test_what_it_cannot_serve_is_400_with_a_code(client, tmp_path, told, code):
 
     assert (answer.status_code, answer.json()["code"]) == (400, code)
     assert str(tmp_path) not in answer.text
+
+
+def test_a_file_that_became_a_link_after_it_was_looked_at_is_not_followed(tmp_path):
+    (tmp_path / "secret.wav").write_bytes(wav())
+    (tmp_path / "sound.wav").symlink_to(tmp_path / "secret.wav")
+
+    with pytest.raises(wishes.Refused) as refused:
+        wishes._read(tmp_path / "sound.wav", "audio", 100_000)
+
+    assert refused.value.code == "audio_unreadable"
+
+
+def test_of_a_file_that_grows_no_more_is_read_than_may_be_taken(tmp_path, monkeypatch):
+    grown = tmp_path / "sound.wav"
+    grown.write_bytes(bytes(101))
+    fstat = os.fstat
+    small = os.stat_result((stat.S_IFREG | 0o600, *fstat(0)[1:6], 10, *fstat(0)[7:]))
+    monkeypatch.setattr(wishes.os, "fstat", lambda _: small)
+
+    with pytest.raises(wishes.Refused) as refused:
+        wishes._read(grown, "audio", 100)
+
+    assert refused.value.code == "audio_too_large"
+
+
+def test_a_folder_and_nothing_are_no_files(tmp_path):
+    for name in ("", "nothing.wav"):
+        with pytest.raises(wishes.Refused) as refused:
+            wishes._read(tmp_path / name, "audio", 100)
+        assert refused.value.code == "audio_missing"
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"[" * 100_000])
