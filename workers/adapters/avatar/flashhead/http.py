@@ -37,8 +37,10 @@ from workers.adapters.avatar.flashhead.portrait import PROVIDER, Fader, Person, 
 from workers.adapters.avatar.models import ModelConfig
 from workers.adapters.avatar.remote.faults import fault
 from workers.adapters.avatar.runtime import Runtime
+from workers.adapters.errors import AdapterError
 
 AGAIN_SECONDS = 0.25
+MOST_SECONDS = 3600
 PICTURE = "reference.png"
 
 
@@ -80,7 +82,19 @@ class HttpOptions:
                 raise ValueError(f"flashhead: options.{name} is no {kind.__name__}")  # noqa: TRY004
         made = cls(**options)
         made.more()
+        made._check_numbers()
         return made
+
+    def _check_numbers(self) -> None:
+        """Nothing is waited for without an end, or not at all."""
+        for name in ("timeout_seconds", "live_timeout_seconds"):
+            if not 0 < getattr(self, name) <= MOST_SECONDS:
+                raise ValueError(f"flashhead: options.{name} is between 0 and {MOST_SECONDS}")
+        for name in ("busy_seconds", "live_busy_seconds"):
+            if not 0 <= getattr(self, name) <= MOST_SECONDS:
+                raise ValueError(f"flashhead: options.{name} is at most {MOST_SECONDS}, and not negative")
+        if not 0 <= self.crossfade_frames <= FPS:
+            raise ValueError(f"flashhead: options.crossfade_frames is at most {FPS}, and not negative")
 
     def more(self) -> dict[str, Any]:
         """What `config` adds. Raises `ValueError`."""
@@ -285,7 +299,11 @@ class FlashHeadHttp(StatefulRenderer):
 
 
 def make(config: ModelConfig, runtime: Runtime) -> FlashHeadHttp:
-    return FlashHeadHttp(config, runtime)
+    """Raises `AdapterError` (`model_rejected`) where a setting or the model's file says nonsense."""
+    try:
+        return FlashHeadHttp(config, runtime)
+    except ValueError as error:
+        raise AdapterError(str(error), provider=PROVIDER, retryable=False, code="model_rejected") from error
 
 
 def _heard(window: AudioWindow) -> Pcm:

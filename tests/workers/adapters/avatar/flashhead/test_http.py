@@ -174,6 +174,31 @@ def test_a_setting_that_is_no_object_is_named(told):
         http.HttpOptions.read({"config": told})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout_seconds", -5.0),
+        ("timeout_seconds", 0),
+        ("live_timeout_seconds", float("nan")),
+        ("live_timeout_seconds", float("inf")),
+        ("busy_seconds", -0.1),
+        ("live_busy_seconds", 1e9),
+        ("crossfade_frames", -1),
+        ("crossfade_frames", 26),
+    ],
+)
+def test_a_number_without_sense_is_named(name, value):
+    with pytest.raises(ValueError, match=rf"options\.{name} is"):
+        http.HttpOptions.read({name: value})
+
+
+def test_a_setting_without_sense_is_a_refusal_of_the_model_not_an_accident():
+    with pytest.raises(AdapterError, match="FLASHHEAD_CONFIG") as caught:
+        made(FlashHeadFake(), config="{")
+
+    assert (caught.value.code, caught.value.retryable) == ("model_rejected", False)
+
+
 def test_an_option_that_nobody_knows_is_named():
     with pytest.raises(ValueError, match=r"options\.spead is unknown"):
         http.HttpOptions.read({"spead": 1})
