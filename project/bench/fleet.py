@@ -25,6 +25,15 @@ JOIN_SECONDS = 45.0  # the longest that one customer takes to come, or to give u
 STOP_SECONDS = 40.0
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A customer who came: when (monotonic seconds), and how long it took."""
+
+    at: float
+    created_ms: float
+    first_frame_ms: float
+
+
 @dataclass(frozen=True)
 class Seen:
     """What all customers saw in a span. Of each customer one entry in `fps` and `freezes`."""
@@ -36,8 +45,7 @@ class Seen:
     fps: tuple[float, ...]
     freezes: tuple[int, ...]
     longest_ms: float
-    created_ms: tuple[float, ...]
-    first_frame_ms: tuple[float, ...]
+    joined: tuple[Joined, ...]
     spoken: float
     offsets_ms: tuple[float, ...]
     cpu_seconds: float
@@ -180,14 +188,9 @@ def _joined(reports: Sequence[dict[str, Any]]) -> Seen:
         fps=tuple(each["fps"] for each in video),
         freezes=tuple(each["freezes"] for each in video),
         longest_ms=max((each["longest_ms"] for each in video), default=0.0),
-        created_ms=_known(customers, "created_ms"),
-        first_frame_ms=_known(customers, "first_frame_ms"),
+        joined=tuple(Joined(**customer["joined"]) for customer in customers if customer["joined"]),
         spoken=sum(spoken) / len(spoken) if spoken else 0.0,
-        offsets_ms=_known(customers, "offset_ms"),
+        offsets_ms=tuple(each["offset_ms"] for each in customers if each["offset_ms"] is not None),
         cpu_seconds=sum(report["cpu_seconds"] for report in reports),
         lag_ms=max(report["lag_ms"] for report in reports),
     )
-
-
-def _known(customers: Sequence[dict[str, Any]], name: str) -> tuple[float, ...]:
-    return tuple(customer[name] for customer in customers if customer[name] is not None)

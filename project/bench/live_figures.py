@@ -168,19 +168,21 @@ def stages(turn: Turn) -> Iterable[Stage]:
     told = turn.server.get("stages")
     yield from _told(told) if isinstance(told, list) else _derived(turn.server)
     for name, begin, end in (
+        ("to the first picture, at the customer", "", "ttfv_ms"),
+        ("to the first sound, at the customer", "", "ttfa_ms"),
         ("heard by the customer", "ttfa_ms", "turn_total_ms"),
-        ("first picture at the customer", "ttfa_ms", "ttfv_ms"),
     ):
-        if begin in turn.received and end in turn.received:
-            low, high = sorted((turn.received[begin], turn.received[end]))
-            yield Stage(name, round(low, 1), round(high, 1))
+        if end in turn.received:
+            yield Stage(name, round(turn.received.get(begin, 0.0), 1), round(turn.received[end], 1))
 
 
 def _told(told: list[dict[str, object]]) -> Iterable[Stage]:
+    """The service's bars; of a stage that is told piece by piece only the pieces."""
+    pieces = {bar["name"] for bar in told if bar.get("piece")}
     for bar in told:
-        piece = f" {bar['piece']}" if bar.get("piece") else ""
-        begin, end = float(str(bar["from_ms"])), float(str(bar["to_ms"]))
-        yield Stage(f"{bar['name']}{piece}", begin, end, str(bar.get("provider") or ""))
+        if bar.get("piece") or bar["name"] not in pieces:
+            begin, end = float(str(bar["from_ms"])), float(str(bar["to_ms"]))
+            yield Stage(str(bar["name"]), begin, end, str(bar.get("provider") or ""))
 
 
 def _derived(figures: dict[str, object]) -> Iterable[Stage]:

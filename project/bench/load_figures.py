@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from project.bench.fleet import Seen
 from project.bench.results import Better, Result, Series, Source, Table
 
-SERVED = ("web", "live", "render", "general", "media", "valkey", "storage", "speech")
+LATE_MS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,10 @@ class Targets:
 
 @dataclass(frozen=True)
 class Step:
-    """One number of sessions over some seconds. CPU in percent of one core; `rest_percent` without any."""
+    """One number of sessions over some seconds. CPU in percent of one core; `rest_percent` without any.
+
+    `grown_at` is when the last of them were let in, in monotonic seconds.
+    """
 
     sessions: int
     seconds: float
@@ -40,6 +43,7 @@ class Step:
     client_percent: float
     queue_depth: Sequence[tuple[float, float]]
     floor_ms: float | None
+    grown_at: float = 0.0
     clips: int = 0
     clip_failures: int = 0
 
@@ -140,11 +144,17 @@ def _tell_one(result: Result, step: Step, model: str) -> None:
             missing=f"no customer could tell ({len(seen.failures)} failures)",
         )
 
-    add("session_create_ms", "ms", seen.created_ms, "from sending POST sessions until its answer is read")
+    came = [one for one in seen.joined if one.at >= step.grown_at]
+    add(
+        "session_create_ms",
+        "ms",
+        [one.created_ms for one in came],
+        "from sending POST sessions until its answer is read, while the others talk",
+    )
     add(
         "webrtc_first_frame_ms",
         "ms",
-        seen.first_frame_ms,
+        [one.first_frame_ms for one in came],
         "from sending the offer until the first picture is there, while the others talk",
     )
     add(
@@ -171,8 +181,13 @@ def _tell_one(result: Result, step: Step, model: str) -> None:
         if told:
             add(name, unit, told, boundary, source="server")
     add("failures", "1", [step.achieved()["failures"] or 0.0], "joins, turns and calls that failed")
+    if seen.lag_ms > LATE_MS:
+        result.notes.append(
+            f"{step.case}: the customers' own process was up to {seen.lag_ms:.0f} ms late; pauses of up to "
+            "that length may be its own. Give it a quiet core, or more processes (client_processes)."
+        )
     if step.cpu_percent:
-        each = "of one core for each session, above what it uses without any"
+        each = "of one core for each session, above what it uses with the clips alone"
         add("cpu_percent_session", "%", [step.cpu_each()], f"the whole stack, {each}", source="machine")
         add(
             "cpu_percent_session_web", "%", [step.cpu_each("web")], f"web processes, {each}", source="machine"
@@ -181,7 +196,7 @@ def _tell_one(result: Result, step: Step, model: str) -> None:
             "memory_mb_session",
             "MB",
             [step.memory_each()],
-            "proportional memory of the whole stack for each session, above what it has without any",
+            "proportional memory of the whole stack for each session, above what it has with the clips alone",
             source="machine",
         )
     add(

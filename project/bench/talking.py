@@ -70,6 +70,7 @@ class Customer:
     read_cards: bool = False
     turns: list[Answered] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    joined_at: float | None = None
     created_ms: float | None = None
     first_frame_ms: float | None = None
 
@@ -88,6 +89,7 @@ class Customer:
         except (*BROKEN, BenchError) as error:
             self._failed("join", error)
             return
+        self.joined_at = time.monotonic()
         self.created_ms = self.client.connecting.session_create_ms
         self.first_frame_ms = self.client.connecting.first_frame_ms
         if self.habits.share:
@@ -159,8 +161,9 @@ class Customer:
         told: dict[str, Any] = {
             "turns": [asdict(turn) for turn in self.turns if since <= turn.at < until],
             "failures": [asdict(failure) for failure in self.failures if since <= failure.at < until],
-            "created_ms": self.created_ms,
-            "first_frame_ms": self.first_frame_ms,
+            "joined": None
+            if self.joined_at is None
+            else {"at": self.joined_at, "created_ms": self.created_ms, "first_frame_ms": self.first_frame_ms},
             "video": None,
             "watching": False,
             "offset_ms": None,

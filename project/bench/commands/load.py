@@ -30,7 +30,7 @@ from project.bench.target import Target
 from project.bench.watch import Watch
 
 CLIP_SCRIPT = REPLY
-REST_SECONDS = 5.0
+REST_SECONDS = 30.0
 TAIL_SECONDS = 3.0
 
 
@@ -112,7 +112,7 @@ class Ramp:
         """Measure one number of sessions after the other."""
         if self.target.stub is not None:
             self.target.stub.control(reply=self.wishes.reply)
-        floor, rest = self._floor(service), self._at_rest()
+        floor = self._floor(service)
         habits = Habits(self.wishes.question, self.wishes.speaking, self.wishes.seed)
         steps: list[Step] = []
         body = {"avatar": service.avatar, "script": CLIP_SCRIPT, "voice": self.subject.voice}
@@ -122,13 +122,14 @@ class Ramp:
             ClipsBeside(self.target, body, self.wishes.clips) as clips,
             Fleet(service, habits, self.wishes.client_processes) as fleet,
         ):
-            scene = Scene(fleet, clips, watch, rest, floor, time.monotonic())
+            scene = Scene(fleet, clips, watch, self._at_rest(), floor, time.monotonic())
             for sessions in self.wishes.steps:
+                grown_at = time.monotonic()
                 fleet.grow(sessions)
                 time.sleep(self.wishes.settle_seconds)
-                steps.append(scene.step(self.target, self.wishes.seconds))
+                steps.append(scene.step(self.target, self.wishes.seconds, grown_at))
                 missed = steps[-1].missed(self.wishes.targets)
-                self._say(f"{sessions} sessions: {'; '.join(missed) or 'all targets reached'}")
+                self._say(f"{steps[-1].case}: {'; '.join(missed) or 'all targets reached'}")
                 if missed and not self.wishes.go_on_after_miss:
                     break
         return steps
@@ -144,9 +145,10 @@ class Ramp:
         return floor_ms(delays, stub.spoken()[asked])
 
     def _at_rest(self) -> "Rest":
-        time.sleep(REST_SECONDS)
+        """What is used without sessions: for nothing, or for the clips beside."""
+        time.sleep(self.wishes.settle_seconds)
         with Sampler(self.target.pids, every=1.0) as sampler:
-            time.sleep(REST_SECONDS)
+            time.sleep(min(self.wishes.seconds, REST_SECONDS))
         return Rest(sampler.cpu_percent(), _last(sampler.memory_mb()))
 
     def _say(self, what: str) -> None:
@@ -172,7 +174,7 @@ class Scene:
     floor_ms: float | None
     began: float
 
-    def step(self, target: Target, seconds: float) -> Step:
+    def step(self, target: Target, seconds: float, grown_at: float) -> Step:
         """Let the sessions that are there talk for so long, and say what it took."""
         clips, failed = self.clips.counts()
         since = time.monotonic()
@@ -195,6 +197,7 @@ class Scene:
             client_percent=100 * (seen.cpu_seconds - before.cpu_seconds) / (time.monotonic() - since),
             queue_depth=self.watch.since("queue_depth", since, self.began),
             floor_ms=self.floor_ms,
+            grown_at=grown_at,
             clips=more_clips - clips,
             clip_failures=more_failed - failed,
         )

@@ -8,7 +8,7 @@ from project.bench.clips_beside import ClipsBeside
 from project.bench.commands.load import LoadWishes
 from project.bench.customers import Service, web
 from project.bench.errors import BenchError
-from project.bench.fleet import Fleet, Seen
+from project.bench.fleet import Fleet, Joined, Seen
 from project.bench.load_figures import Step, Targets, tell
 from project.bench.results import Result
 from project.bench.talking import Answered, Customer, Failure, Habits
@@ -25,8 +25,7 @@ def seen(**changes) -> Seen:
         fps=(25.0, 25.0, 24.9, 25.1),
         freezes=(0, 0, 0, 0),
         longest_ms=60.0,
-        created_ms=(40.0,) * 4,
-        first_frame_ms=(50.0,) * 4,
+        joined=(Joined(0.5, 90.0, 50.0), Joined(5.0, 40.0, 50.0)),
         spoken=0.4,
         offsets_ms=(0.0,),
         cpu_seconds=3.0,
@@ -89,6 +88,15 @@ def test_sessions_within_targets_are_those_before_the_first_miss() -> None:
     assert result.find("cpu_percent_session", model="viseme", case="4 sessions") is not None
 
 
+def test_each_step_tells_of_those_who_came_in_it_and_of_late_customers() -> None:
+    result = Result.begin("tiny", command="load")
+    tell(result, [step(seen(lag_ms=400.0), grown_at=4.0)], Targets(), "viseme")
+    created = result.find("session_create_ms", model="viseme")
+    assert created is not None
+    assert created.values == (40.0,)
+    assert "up to 400 ms late" in result.notes[0]
+
+
 def test_wishes_are_refused_that_mean_nothing() -> None:
     with pytest.raises(ValueError, match="grow"):
         LoadWishes(steps=(4, 4))
@@ -137,7 +145,7 @@ def test_a_fleet_shares_its_customers_among_processes_and_leaves_none() -> None:
             report = fleet.report(0.0, 1e12)
             processes = [one._process for one in fleet._all]
         assert report.customers == 3
-        assert len(report.first_frame_ms) == 3
+        assert len(report.joined) == 3
         assert report.failures == ()
         assert service.ended == 3
     assert [process.returncode for process in processes] == [0, 0]

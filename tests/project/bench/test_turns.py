@@ -19,7 +19,11 @@ async def test_a_written_turn_is_timed_from_the_question_to_its_last_sound() -> 
     async with talking() as (client, host):
         host.figures = {
             "queue_depth": 2,
-            "stages": [{"name": "tts", "piece": 1, "from_ms": 150, "to_ms": 260}],
+            "stages": [
+                {"name": "tts", "from_ms": 150, "to_ms": 900, "pieces": 2},
+                {"name": "tts", "piece": 1, "from_ms": 150, "to_ms": 260},
+                {"name": "tts", "piece": 2, "from_ms": 500, "to_ms": 900},
+            ],
         }
         turn = await written(client, "Hello?")
     assert turn.input == "text"
@@ -29,7 +33,9 @@ async def test_a_written_turn_is_timed_from_the_question_to_its_last_sound() -> 
     assert turn.received["answer_ms"] >= SPOKEN_MS - 200
     assert turn.received["turn_total_ms"] >= turn.received["ttfa_ms"] + turn.received["answer_ms"] - 1
     assert turn.server["llm_first_token_ms"] == 150.0
-    assert [(stage.name, stage.from_ms) for stage in stages(turn)][:1] == [("tts 1", 150.0)]
+    bars = list(stages(turn))
+    assert [(bar.name, bar.from_ms) for bar in bars[:2]] == [("tts", 150.0), ("tts", 500.0)]
+    assert bars[-1].from_ms == pytest.approx(turn.received["ttfa_ms"], abs=0.1)
 
 
 async def test_the_picture_of_a_sound_is_found_by_the_senders_clock_and_not_by_its_arrival() -> None:
