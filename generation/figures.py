@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.db.models import Count, Min
 from django.utils import timezone
@@ -39,7 +40,7 @@ def clip_ended(clip: Clip) -> None:
         instruments.clip_stage.labels(stage, outcome).observe(seconds)
 
 
-def _between(start: timezone.datetime, end: timezone.datetime) -> float:
+def _between(start: datetime, end: datetime) -> float:
     return max(0.0, (end - start).total_seconds())
 
 

@@ -96,7 +96,7 @@ async def test_a_socket_in_the_other_process_takes_over_and_the_talk_goes_on(
         await second.connect_media()
         ended = await second.event("speech.ended", seconds=60)
         assert not ended.data["interrupted"]
-        assert figures(stack, "web1")["parley_live_sessions"] >= 1
+        assert figures(stack)['parley_live_sessions{process="web1"}'] >= 1
         await second.send("session.end")
         await second.event("session.ended")
 

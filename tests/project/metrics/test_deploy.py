@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import Metric
 
 from generation import figures as clip_figures
-from project.metrics import instruments
+from project.metrics.registry import registry
 from project.webhooks import figures as webhook_figures
 from sessions import figures as session_figures
 from tests.support.valkey import valkey_server
@@ -54,8 +54,8 @@ def known(valkey: str, settings: Any, transactional_db: None) -> dict[str, set[s
         *webhook_figures.waiting(),
     ]
     found: dict[str, set[str]] = {family.name: _labels(family) for family in families}
-    for registry in (instruments.registry, Figures().registry):
-        for collector, names in registry._collector_to_names.items():
+    for one in (registry, Figures().registry):
+        for collector, names in one._collector_to_names.items():
             labels = set(getattr(collector, "_labelnames", ()))
             # Nothing is called like a family of several parts itself.
             families = {
@@ -114,7 +114,7 @@ def test_every_family_of_instruments_is_seen_by_somebody(known: dict[str, set[st
         *("parley_live_relayed", "parley_live_interrupts", "parley_live_vp8", "parley_live_tasks"),
     }
     text = " ".join(ASKED)
-    families = {family.name for family in instruments.registry.collect()}
+    families = {family.name for family in registry.collect()}
     assert {name for name in families if name not in text} == unseen - {"parley_clip_seconds"}
 
 

@@ -5,6 +5,7 @@ import http.client
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import Metric
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from project.metrics import exporter, instruments, page, publishing
 from project.metrics.loop import Probe
 from project.metrics.publishing import Running
+from project.metrics.registry import registry
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +37,7 @@ def gauge(name: str, value: float) -> Metric:
 
 
 def test_every_instrument_says_its_unit_or_counts() -> None:
-    for family in instruments.registry.collect():
+    for family in registry.collect():
         assert family.documentation[0].isupper()
         assert not family.documentation.endswith(".")
         if family.type == "histogram":
@@ -93,7 +95,7 @@ def test_a_total_that_begins_anew_is_added_to_what_was() -> None:
     assert counter._value.get() - before == 7
 
 
-async def test_a_loop_that_is_held_up_is_seen(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_loop_that_is_held_up_is_seen(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "SOURCES", [])
     settings.PROCESS_NAME = "held-up"
     probe = Probe()
@@ -106,7 +108,7 @@ async def test_a_loop_that_is_held_up_is_seen(settings, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def server(settings) -> Iterator[int]:
+def server(settings: Any) -> Iterator[int]:
     settings.METRICS_TOKEN = "count-it-all"
     made = exporter.serve("127.0.0.1", 0)
     yield made.server_address[1]
@@ -145,7 +147,7 @@ def test_it_serves_nothing_else(server: int, path: str, method: str, token: str,
     assert ask(server, path, method, token)[0] == status
 
 
-def test_without_a_token_in_the_settings_nobody_gets_in(server: int, settings) -> None:
+def test_without_a_token_in_the_settings_nobody_gets_in(server: int, settings: Any) -> None:
     settings.METRICS_TOKEN = ""
     assert ask(server, token="")[0] == 401
 
@@ -159,7 +161,9 @@ def test_whoever_is_silent_holds_up_nobody(server: int) -> None:
         silent.close()
 
 
-def test_a_port_that_is_taken_stops_no_work(server: int, settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_port_that_is_taken_stops_no_work(
+    server: int, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     settings.METRICS_HOST, settings.METRICS_PORT = "127.0.0.1", server
     exporter.begin()
     assert f"METRICS_PORT={server}" in caplog.text
