@@ -123,7 +123,10 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
 
     def _asked(self) -> tuple[str, str, int | None]:
         session_id = self.scope["url_route"]["kwargs"]["session_id"]
-        query = parse_qs(self.scope["query_string"].decode("latin-1"), max_num_fields=10)
+        try:
+            query = parse_qs(self.scope["query_string"].decode("latin-1"), max_num_fields=10)
+        except ValueError:
+            raise InvalidInput("The query has too many fields.", code="invalid_query") from None
         since = query.get("since", [""])[0]
         if since and not (since.isascii() and since.isdigit() and len(since) < 16):
             raise InvalidInput("`since` is the number of an event.", code="invalid_since")

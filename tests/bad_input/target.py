@@ -69,7 +69,7 @@ class Guard:
                 findings.add(Finding(part, name, "the process ended"))
         for pid in self._stack.everything():
             if (size := resident_mib(pid)) > RESIDENT_MIB:
-                findings.add(Finding(part, _command(pid), f"the process holds {size} MiB"))
+                findings.add(Finding(part, _command(pid), f"the process held {size} MiB"))
         for path in self._logs():
             with path.open("rb") as file:
                 file.seek(self._sizes.get(path, 0))
@@ -84,12 +84,12 @@ def tracebacks(log: str) -> list[str]:
 
 
 def resident_mib(pid: int) -> int:
-    """What a process holds in memory, in MiB; 0 once it is gone."""
+    """The most that a process ever held in memory, in MiB; 0 once it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
     return int(found[1]) // 1024 if found else 0
 
 

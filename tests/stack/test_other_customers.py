@@ -1,86 +1,27 @@
-"""Nobody gets at another's things: every address is tried, found by walking the resolver, not by a list."""
+"""Nobody gets at another's things: keys, lists, uploads, files, previews and browsers."""
 
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
-from django.urls import URLPattern, URLResolver, get_resolver
 
 from project.bench.stack import EmbeddedStack
+from tests.bad_input import cast
+from tests.bad_input.access import filled, patterns
+from tests.bad_input.cast import Victim
 from tests.stack.customers import PASSWORD, client, customer, refused
 from tests.stack.test_bad_input import CLIPS, ended
 from tests.support.media import voice, wav
 from tests.support.pictures import plain
 
-FAVICON = "/static/web/favicon.svg"
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-
-# What anybody may see: signing in, what the service is called, that it lives, how its API looks.
-PUBLIC = {
-    *((method, path) for method in ("GET", "HEAD", "OPTIONS") for path in ("/login/", "/admin/login/")),
-    *(("POST", "/login/"), ("OPTIONS", "/logout/")),
-    *(
-        (method, path)
-        for method in ("GET", "HEAD")
-        for path in ("/livez", "/readyz", "/api/schema/", "/api/docs/")
-    ),
-}
-# What every customer sees, of their own or of the shared catalogue.
-OWN = {
-    *(("GET", path) for path in ("/api/v1/me", "/api/v1/models", "/api/v1/voices", "/api/v1/avatars")),
-    *(
-        ("GET", f"/api/v1/{name}")
-        for name in (
-            *("clips", "api-keys", "webhook-endpoints", "callback-deliveries"),
-            *("sessions", "recordings", "personas", "providers"),
-        )
-    ),
-    ("POST", "/api/v1/me/rotate-callback-secret"),
-}
-
-
-def public(names: dict[str, str]) -> set[tuple[str, str]]:
-    """With the page of a call: whoever is sent there has a token, and nothing is on it without."""
-    call = f"/live/{names['session_id']}"
-    pages = {(method, call + slash) for method in ("GET", "HEAD") for slash in ("", "/")}
-    return PUBLIC | pages | {("OPTIONS", f"{call}/info")}  # which origins may ask with a token
-
-
-@dataclass(frozen=True)
-class Victim:
-    """A customer with one of everything, and the addresses of it."""
-
-    key: str
-    clip: dict[str, object]
-    names: dict[str, str]
-
 
 @pytest.fixture(scope="module")
 def victim(stack: EmbeddedStack, avatar: str) -> Victim:
-    key = customer(stack, "victim@example.com")
-    with client(stack, key) as api:
-        made = api.post(CLIPS, json={"avatar": avatar, "script": "This is mine."})
-        assert made.status_code == 202, made.text
-        clip = ended(api, made.json()["id"])
-        assert clip["status"] == "succeeded", clip
-        hook = api.post("/api/v1/webhook-endpoints", json={"url": "http://127.0.0.2:9/hook"}).json()
-        api.post(f"/api/v1/webhook-endpoints/{hook['id']}/test")
-        sent = api.get(f"/api/v1/webhook-endpoints/{hook['id']}/deliveries").json()["results"]
-        own_key = api.get("/api/v1/api-keys").json()["results"][0]["id"]
-        session = api.post("/api/v1/sessions", json={"avatar": avatar}).json()["id"]
-        persona = api.post("/api/v1/personas", json={"name": "Mine alone"}).json()["id"]
-        written = {"name": "mine.txt", "text": "The code of my door is one two three four."}
-        document = api.post(f"/api/v1/personas/{persona}/documents", json=written).json()["id"]
-    delivery = sent[0]["id"] if sent else "whd_0"
-    names = {"clip_id": clip["id"], "endpoint_id": hook["id"], "delivery_id": delivery, "key_id": own_key}
-    names |= {"session_id": session, "recording_id": "rec_0"}
-    names |= {"persona_id": persona, "document_id": document}
-    return Victim(key, clip, {**names, "avatar_id": avatar, "kind": "video", "index": "0"})
+    return cast.victim(stack, avatar, "victim@example.com")
 
 
 @pytest.fixture(scope="module")
@@ -95,68 +36,7 @@ def nobody(stack: EmbeddedStack) -> Iterator[httpx.Client]:
         yield nobody
 
 
-# --- Every address -------------------------------------------------------------------------------
-
-
-def patterns() -> list[str]:
-    """Every address of the service, with <names> where something is filled in."""
-    return sorted(set(_walk(get_resolver().url_patterns, "/")))
-
-
-def _walk(entries: list[URLPattern | URLResolver], before: str) -> Iterator[str]:
-    for entry in entries:
-        text = before + _plain(str(entry.pattern))
-        if isinstance(entry, URLResolver):
-            yield from _walk(entry.url_patterns, text)
-        else:
-            yield text
-
-
-def _plain(pattern: str) -> str:
-    """Turn `path` converters and regular expressions into <names>."""
-    text = re.sub(r"<\w+:(\w+)>", r"<\1>", pattern)
-    text = re.sub(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)", r"<\1>", text)
-    return text.removeprefix("^").removesuffix("$").removesuffix(r"\Z").replace("\\", "")
-
-
-def addresses(names: dict[str, str]) -> list[str]:
-    return [re.sub(r"<(\w+)>", lambda found: names.get(found[1], "1"), each) for each in patterns()]
-
-
-def test_the_walk_finds_the_addresses() -> None:
-    found = patterns()
-    assert len(found) > 60
-    for known in (
-        "/api/v1/clips/<clip_id>/preview/<kind>/<index>.m4s",
-        "/api/v1/webhook-endpoints/<endpoint_id>/deliveries/<delivery_id>/replay",
-        "/admin/accounts/user/",
-        "/account/",
-        "/metrics",
-    ):
-        assert known in found
-
-
-def _told(client: httpx.Client, method: str, path: str) -> int:
-    """The status of an answer; one that streams on is not waited for."""
-    body: dict[str, dict[str, str]] = {"json": {}} if method in ("POST", "PUT", "PATCH") else {}
-    with client.stream(method, path, **body) as answer:  # type: ignore[arg-type]
-        return answer.status_code
-
-
-def test_nobody_sees_or_does_anything_without_a_key(nobody: httpx.Client, victim: Victim) -> None:
-    asked = [(method, path) for path in addresses(victim.names) for method in METHODS]
-    told = {each: _told(nobody, *each) for each in asked if each not in public(victim.names)}
-    assert [each for each, status in told.items() if status >= 500] == []
-    assert [each for each, status in told.items() if status < 300] == []
-    # A page sends its visitors to the login, and nowhere else.
-    for (method, path), status in told.items():
-        if 300 <= status < 400:
-            target = nobody.request(method, path).headers["location"]
-            at_login = urlsplit(target).path in ("/login/", "/admin/login/")
-            assert at_login or path in ("/favicon.ico", "/admin/login/") or path.startswith("/admin/"), (
-                path,
-                target,
-            )
+# --- Keys and lists (every address: test_access.py) ---------------------------------------------
 
 
 def test_a_wrong_key_is_worth_nothing(stack: EmbeddedStack, victim: Victim) -> None:
@@ -166,33 +46,6 @@ def test_a_wrong_key_is_worth_nothing(stack: EmbeddedStack, victim: Victim) -> N
             refused(
                 wrong.get(f"{CLIPS}/{victim.names['clip_id']}"), 401, wrong.get("/api/v1/me").json()["code"]
             )
-
-
-def test_anothers_things_do_not_exist(stranger: httpx.Client, victim: Victim, stack: EmbeddedStack) -> None:
-    asked = [(method, path) for path in addresses(victim.names) for method in METHODS[:5]]
-    shared = f"/api/v1/avatars/{victim.names['avatar_id']}"
-    told = {
-        each: _told(stranger, *each)
-        for each in asked
-        if each not in public(victim.names) | OWN | {("GET", shared)}
-        and not each[1].startswith("/api/v1/voices/")
-    }
-    assert [each for each, status in told.items() if status >= 500] == []
-    assert [each for each, status in told.items() if status < 300] == []
-    things = ("clip_id", "endpoint_id", "delivery_id", "key_id", "session_id", "persona_id", "document_id")
-    theirs = [victim.names[name] for name in things]
-    for (method, path), status in told.items():
-        if any(name in path for name in theirs) and path.startswith("/api/"):
-            assert status in (404, 405), (method, path, status)
-    with client(stack, victim.key) as owner:  # and nothing of it was done
-        assert owner.get(f"{CLIPS}/{victim.names['clip_id']}").json()["status"] == "succeeded"
-        assert owner.get(f"/api/v1/webhook-endpoints/{victim.names['endpoint_id']}").status_code == 200
-        session = owner.get(f"/api/v1/sessions/{victim.names['session_id']}").json()
-        assert (session["status"], session["avatar"]) == ("created", victim.names["avatar_id"])
-        persona = owner.get(f"/api/v1/personas/{victim.names['persona_id']}").json()
-        assert persona["name"] == "Mine alone"
-        documents = owner.get(f"/api/v1/personas/{persona['id']}/documents").json()["results"]
-        assert [document["id"] for document in documents] == [victim.names["document_id"]]
 
 
 def test_lists_hold_ones_own_alone(stranger: httpx.Client, victim: Victim) -> None:
@@ -384,7 +237,9 @@ def test_a_signed_in_browser_needs_the_csrf_token(stack: EmbeddedStack, admin: h
 def test_a_customer_is_no_admin(stack: EmbeddedStack, victim: Victim) -> None:
     assert victim.key
     with _signed_in(stack, "victim@example.com", PASSWORD) as browser:
-        for path in [path for path in addresses(victim.names) if path.startswith("/admin/")]:
+        for path in [
+            filled(pattern, victim.names) for pattern in patterns() if pattern.startswith("/admin/")
+        ]:
             if "login" in path or "logout" in path:
                 continue
             assert browser.get(path).status_code in (302, 403, 404), path

@@ -60,6 +60,12 @@ async def test_a_bad_since_is_named(world: Any, begin: Any, since: str) -> None:
     assert await turned_away(world, created, query=query) == ("invalid_since", BAD_MESSAGE)
 
 
+async def test_a_query_of_many_fields_is_named(world: Any, begin: Any) -> None:
+    created = await begin()
+    query = f"token={created.client_token}&" + "a=b&" * 20
+    assert await turned_away(world, created, query=query) == ("invalid_query", BAD_MESSAGE)
+
+
 @pytest.mark.parametrize(
     ("message", "code"),
     [
