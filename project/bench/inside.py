@@ -35,12 +35,19 @@ def environment(target: Target) -> dict[str, str]:
     return {}
 
 
+def database_of(found: dict[str, str], home: Path | None) -> str:
+    """The database's address: the service keeps SQLite in its own folder where nobody says otherwise."""
+    if not found:
+        return ""
+    return found.get("DATABASE_URL") or (f"sqlite:///{home / 'parley.sqlite3'}" if home else "")
+
+
 class Inside:
     """Everything that can be read of a stack; `readings` names it. Close it, or use it in a `with` block."""
 
     def __init__(self, target: Target) -> None:
         found = environment(target)
-        url, self._database = found.get("REDIS_URL", ""), found.get("DATABASE_URL", "")
+        url, self._database = found.get("REDIS_URL", ""), database_of(found, target.home)
         self._broker = redis.Redis.from_url(url, socket_timeout=10) if url else None
         self._metrics = (target.base_url + "/metrics", target.metrics_token)
         self._http = httpx.Client(timeout=10, verify=False)  # noqa: S501 - certificates of our own making
@@ -103,8 +110,7 @@ class Inside:
         """Rows by table."""
         told = urlsplit(self._database)
         if told.scheme == "sqlite":
-            path = unquote(told.path)
-            return _of_sqlite(Path(path[1:] if path.startswith("//") else path))
+            return _of_sqlite(Path(unquote(told.path.removeprefix("/"))))
         return _of_postgres(self._database)
 
 

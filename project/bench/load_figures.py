@@ -30,7 +30,7 @@ class Targets:
 class Step:
     """One number of sessions over some seconds. CPU in percent of one core; `rest_percent` without any.
 
-    `grown_at` is when the last of them were let in, in monotonic seconds.
+    The last of them were let in from `grown_at` on, in monotonic seconds.
     """
 
     sessions: int

@@ -43,9 +43,10 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One turn: when it was asked (monotonic seconds), and what came of it, in ms."""
+    """One turn: when it was asked and when it was over (monotonic seconds), and what came of it, in ms."""
 
     at: float
+    ended_at: float
     ttfa_ms: float
     total_ms: float
     server: dict[str, float]
@@ -133,7 +134,7 @@ class Customer:
             for name, value in told.data.items()
             if isinstance(value, int | float) and name not in ("seq", "at_ms", "turn")
         }
-        return Answered(begun, ttfa_ms, 1000 * (ended.at - begun), figures)
+        return Answered(begun, ended.at, ttfa_ms, 1000 * (ended.at - begun), figures)
 
     async def _back(self) -> bool:
         """Join again, as a page whose connection broke."""
@@ -157,9 +158,9 @@ class Customer:
     # --- What was seen --------------------------------------------------------------------------
 
     def report(self, since: float, until: float) -> dict[str, Any]:
-        """What happened in a span (monotonic seconds), as JSON can tell it."""
+        """What happened in a span (monotonic seconds), as JSON can tell it. A turn counts when it is over."""
         told: dict[str, Any] = {
-            "turns": [asdict(turn) for turn in self.turns if since <= turn.at < until],
+            "turns": [asdict(turn) for turn in self.turns if since <= turn.ended_at < until],
             "failures": [asdict(failure) for failure in self.failures if since <= failure.at < until],
             "joined": None
             if self.joined_at is None
@@ -188,4 +189,4 @@ class Customer:
         watcher = self.client.watcher
         watcher.sounds = [sound for sound in watcher.sounds if sound.at >= before]
         watcher.pictures = [picture for picture in watcher.pictures if picture.at >= before]
-        self.turns = [turn for turn in self.turns if turn.at >= before]
+        self.turns = [turn for turn in self.turns if turn.ended_at >= before]

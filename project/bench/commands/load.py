@@ -31,7 +31,6 @@ from project.bench.watch import Watch
 
 CLIP_SCRIPT = REPLY
 REST_SECONDS = 30.0
-TAIL_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +123,11 @@ class Ramp:
         ):
             scene = Scene(fleet, clips, watch, self._at_rest(), floor, time.monotonic())
             for sessions in self.wishes.steps:
-                grown_at = time.monotonic()
+                growing = time.monotonic()
                 fleet.grow(sessions)
+                grown = time.monotonic()
                 time.sleep(self.wishes.settle_seconds)
-                steps.append(scene.step(self.target, self.wishes.seconds, grown_at))
+                steps.append(scene.step(self.target, self.wishes.seconds, growing, grown))
                 missed = steps[-1].missed(self.wishes.targets)
                 self._say(f"{steps[-1].case}: {'; '.join(missed) or 'all targets reached'}")
                 if missed and not self.wishes.go_on_after_miss:
@@ -174,17 +174,19 @@ class Scene:
     floor_ms: float | None
     began: float
 
-    def step(self, target: Target, seconds: float, grown_at: float) -> Step:
-        """Let the sessions that are there talk for so long, and say what it took."""
+    def step(self, target: Target, seconds: float, growing: float, grown: float) -> Step:
+        """Let the sessions that are there talk for so long, and say what it took.
+
+        The last of them came from `growing` to `grown`; what was asked before is of another number.
+        """
         clips, failed = self.clips.counts()
         since = time.monotonic()
         before = self.fleet.report(since, since)
         with Sampler(target.pids, every=2.0) as sampler:
             time.sleep(seconds)
         until = time.monotonic()
-        # A question of the span may be answered behind it.
-        time.sleep(TAIL_SECONDS)
         seen = self.fleet.report(since, until)
+        seen = replace(seen, turns=tuple(turn for turn in seen.turns if turn.at >= grown))
         more_clips, more_failed = self.clips.counts()
         return Step(
             sessions=len(self.fleet),
@@ -197,7 +199,7 @@ class Scene:
             client_percent=100 * (seen.cpu_seconds - before.cpu_seconds) / (time.monotonic() - since),
             queue_depth=self.watch.since("queue_depth", since, self.began),
             floor_ms=self.floor_ms,
-            grown_at=grown_at,
+            grown_at=growing,
             clips=more_clips - clips,
             clip_failures=more_failed - failed,
         )

@@ -22,7 +22,7 @@ from project.bench.live_figures import Figures, stub_words
 from project.bench.live_runs import Talk, joins
 from project.bench.provider_stub import REPLY
 from project.bench.resources import Sampler
-from project.bench.results import Better, Result, Series
+from project.bench.results import Better, Result, Series, Source
 from project.bench.slopes import growth
 from project.bench.subjects import described
 from project.bench.talking import Habits
@@ -30,6 +30,7 @@ from project.bench.target import Target
 from project.bench.watch import Watch
 from project.embedded.stack import ROOT
 
+JUDGED_SECONDS = 600.0  # over less, what grows cannot be told from what is loaded
 CARD = "mock"  # the model whose pictures a machine can read
 
 
@@ -171,7 +172,9 @@ class Soak:
         for name, (unit, what) in units.items():
             points = watch.since(name, began, began)
             if points:
-                self.result.series.append(Series(f"{what} over time", name, "s", unit, tuple(points)))
+                self.result.series.append(
+                    Series(f"{what[0].upper()}{what[1:]} over time", name, "s", unit, tuple(points))
+                )
             self._judge(name, unit, what, points, watch.failed.get(name, ""))
         depth = watch.since("queue_depth", began, began)
         if depth:
@@ -225,14 +228,21 @@ class Soak:
         self, name: str, unit: str, what: str, points: list[tuple[float, float]], why: str = ""
     ) -> None:
         """Tell a figure over time, and whether it grows by more than it may."""
-        self._add(name, unit, (value for _, value in points), f"{what}, every few seconds", missing=why)
+        values = (value for _, value in points)
+        self._add(name, unit, values, f"{what}, every few seconds", source="machine", missing=why)
         found = growth(points)
         bound = getattr(self.wishes.bounds, f"{name}_per_hour", None)
-        if found is None:
+        if found is None or 60 * self.wishes.minutes < JUDGED_SECONDS:
             if points and bound is not None:
                 self.result.notes.append(f"{name}: too short a time to tell whether it grows")
             return
-        self._add(f"{name}_per_hour", f"{unit}/h", [found.per_hour], f"by how much {what} grew")
+        self._add(
+            f"{name}_per_hour",
+            f"{unit}/h",
+            [found.per_hour],
+            f"by how much {what} grew in an hour",
+            source="machine",
+        )
         if bound is not None:
             told = f"{found.per_hour:+.3g} {unit} an hour (noise {found.noise:.3g}); the bound is {bound:g}"
             self.result.check(f"{what}: no growth", found.within(bound), told)
@@ -248,6 +258,7 @@ class Soak:
         values: Iterable[float],
         what: str,
         *,
+        source: Source = "receiver",
         better: Better = "less",
         missing: str = "",
     ) -> None:
@@ -257,7 +268,7 @@ class Soak:
             values,
             state="steady",
             boundary=what,
-            source="receiver" if unit == "ms" else "machine",
+            source=source,
             model=self.subject.model,
             better=better,
             missing=missing or "it could not be read",

@@ -20,7 +20,10 @@ def seen(**changes) -> Seen:
     good = Seen(
         customers=4,
         watching=4,
-        turns=(Answered(1.0, 350.0, 9000.0, {"queue_depth": 2.0}), Answered(2.0, 400.0, 9000.0, {})),
+        turns=(
+            Answered(1.0, 9.9, 350.0, 9000.0, {"queue_depth": 2.0}),
+            Answered(2.0, 11.0, 400.0, 9000.0, {}),
+        ),
         failures=(),
         fps=(25.0, 25.0, 24.9, 25.1),
         freezes=(0, 0, 0, 0),
@@ -51,7 +54,7 @@ def step(told: Seen | None = None, **changes) -> Step:
 
 
 WORSE = {
-    "response_above_stub_ms": step(seen(turns=(Answered(1.0, 1200.0, 9000.0, {}),))),
+    "response_above_stub_ms": step(seen(turns=(Answered(1.0, 9.9, 1200.0, 9000.0, {}),))),
     "freezes_a_minute": step(seen(freezes=(0, 0, 0, 9))),
     "fps": step(seen(fps=(25.0, 25.0, 25.0, 20.0))),
     "failures": step(seen(failures=(Failure(1.0, "turn: TimeoutError"),))),
@@ -114,7 +117,8 @@ async def test_a_customer_asks_hears_and_asks_again() -> None:
                 await customer.client.event("metrics", seconds=30)
                 await customer.client.until(lambda: bool(customer.turns), 30)
                 turn = customer.turns[0]
-                told = customer.report(turn.at, turn.at + 60)
+                told = customer.report(turn.at, turn.ended_at + 1)
+                assert customer.report(turn.at, turn.ended_at)["turns"] == []
             finally:
                 await customer.stop()
     assert turn.ttfa_ms >= 1000 * live_host.THINKING_SECONDS
