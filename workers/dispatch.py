@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from uuid import uuid4
 
 import redis
@@ -209,8 +209,14 @@ def _prefixed(queue: str) -> str:
 
 
 def _broker() -> "redis.Redis":
+    return _client(settings.CELERY_BROKER_URL)
+
+
+@cache
+def _client(url: str) -> "redis.Redis":
+    """One for all threads: a new one for each question would be a new connection each time."""
     return redis.Redis.from_url(
-        settings.CELERY_BROKER_URL,
+        url,
         socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
     )

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import redis
@@ -155,8 +156,13 @@ def _worker(raw: bytes) -> Worker:
 
 
 def _client() -> "redis.Redis":
+    return _kept(settings.REDIS_URL)
+
+
+@cache
+def _kept(url: str) -> "redis.Redis":
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        url,
         socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
     )

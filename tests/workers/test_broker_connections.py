@@ -1,0 +1,33 @@
+"""Asking the broker again and again takes no new connection each time."""
+
+from typing import Any
+
+import redis
+
+from tests.support.valkey import valkey_server
+from workers import dispatch, presence
+
+
+def test_questions_share_a_connection(settings: Any):
+    with valkey_server() as url:
+        settings.CELERY_BROKER_URL = settings.REDIS_URL = url
+        with redis.Redis.from_url(url) as asking:
+
+            def connections() -> int:
+                return int(asking.info("stats")["total_connections_received"])
+
+            before = connections()
+            for _ in range(5):
+                dispatch.depth("media")
+                dispatch.waiting("media")
+                presence.announce("one@here", {"media": 1})
+                presence.present()
+            assert connections() - before <= 2, "one for the queues, one for the workers"
+
+
+def test_a_broker_that_was_replaced_is_asked_anew(settings: Any):
+    for _ in range(2):
+        with valkey_server() as url:
+            settings.CELERY_BROKER_URL = settings.REDIS_URL = url
+            assert dispatch.depth("media") == 0
+            assert presence.present() == []
