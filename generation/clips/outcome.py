@@ -26,6 +26,7 @@ MAX_ATTEMPTS = 5  # starts that killed their worker, or ended in an error nobody
 MAX_RETRIES = 60  # orderly waits for a part that is away; about a quarter of an hour
 LONGEST_WAIT_SECONDS = 15
 BUSY = "model_busy"
+MODEL_NOT_AVAILABLE = "model_not_available"
 BUSY_TRIES = 2  # what is waited for then, as after so many tries
 LONGEST_BUSY = timedelta(hours=24)  # after that it counts as being away
 

@@ -21,6 +21,8 @@ from workers.profiles import load_profile
 
 GRACE = timedelta(seconds=4)  # from sending a message to its claim, on a busy machine
 MOST_AT_ONCE = 1000
+# A model's file that is gone may come back: somebody restarts with the old settings, or mends the new ones.
+MODEL_GONE = timedelta(minutes=15)
 # A queue this long is not read every few seconds; what it lost is found once it is shorter.
 CROWDED = 20_000
 
@@ -31,6 +33,7 @@ def reconcile() -> int:
     """Do one pass; return how many messages were sent again. Raises what the broker raises."""
     settle_cancellations()
     settle_counts()
+    settle_models()
     return send_speech() + send_assemblies() + send_fragments() + send_streams()
 
 
@@ -49,6 +52,23 @@ def settle_counts() -> None:
     for clip_id in complete.values_list("pk", flat=True)[:MOST_AT_ONCE]:
         with transaction.atomic():
             outcome.advance(clip_id)
+
+
+def settle_models() -> None:
+    """End clips whose model is no part of the installation any more, once it stayed away for a while.
+
+    While a clip renders nothing else waits for its `next_attempt_at`: it is when its model is given up.
+    """
+    now, known = timezone.now(), profiles.model_ids()
+    rendering = _wanted(Clip.objects.filter(status=ClipStatus.RUNNING, stage=ClipStage.RENDERING))
+    rendering.filter(model__in=known).exclude(next_attempt_at=None).update(next_attempt_at=None)
+    gone = rendering.exclude(model__in=known)
+    gone.filter(next_attempt_at=None).update(next_attempt_at=now + MODEL_GONE)
+    for clip_id, model in gone.filter(next_attempt_at__lte=now).values_list("pk", "model")[:MOST_AT_ONCE]:
+        if outcome.fail(
+            clip_id, outcome.MODEL_NOT_AVAILABLE, f"This installation has no model {model} any more."
+        ):
+            _log.warning("%s ends: its model %s is gone", clip_id, model)
 
 
 def send_speech() -> int:
@@ -145,7 +165,7 @@ def _send_stream(clip_id: str, queue: str) -> bool:
 
 
 def _stateless() -> list[str]:
-    """By name: clips of a model whose file was taken away wait until it is back, and hold up no others."""
+    """By name: clips of a model whose file was taken away wait for `settle_models`, and hold up no others."""
     return [profile.id for profile in profiles.profiles() if profile.stateless]
 
 

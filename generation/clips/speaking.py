@@ -27,6 +27,7 @@ from generation.clips.sources import Take
 from storage import keys
 from storage.s3 import store
 from workers import dispatch
+from workers.adapters.avatar.base import Profile
 from workers.adapters.errors import AdapterError
 from workers.profiles import load_profile
 from workers.rendering.aac import AacEncoder
@@ -75,7 +76,7 @@ class _Timeline:
 
     def __init__(self, clip: Clip, lease: Lease) -> None:
         self.clip, self.lease = clip, lease
-        self.profile = plan.hearing(load_profile(clip.model))
+        self.profile = plan.hearing(_profile(clip.model))
         self.samples = 0
         self.utterances = 0
         self.planned = ClipFragment.objects.filter(clip=clip).count()
@@ -191,3 +192,14 @@ class _Timeline:
             for row in rows:
                 dispatch.render_fragment(self.clip.pk, row.index, self.profile.queue)
         self.planned += len(rows)
+
+
+def _profile(model: str) -> Profile:
+    """Raises `AdapterError`: a model whose file was taken away may come back."""
+    try:
+        return load_profile(model)
+    except KeyError:
+        message = f"This installation has no model {model} any more."
+        raise AdapterError(
+            message, provider=model, retryable=True, code=outcome.MODEL_NOT_AVAILABLE
+        ) from None

@@ -217,3 +217,70 @@ def test_a_clip_whose_models_file_is_gone_holds_up_no_other(make, broker, forget
     broker.messages.clear()
     forget(lost)
     assert finish(clip, broker, forget).status == "succeeded"
+
+
+@pytest.fixture
+def goes_on():
+    """Whether a clip is neither failed nor over."""
+
+    def look(clip: Clip) -> bool:
+        clip.refresh_from_db()
+        return clip.status in ("queued", "running")
+
+    return look
+
+
+def test_a_clip_whose_model_stays_away_ends_with_a_code(make, broker, forget, goes_on) -> None:
+    clip = make(script="This is the first sentence of several. " * 6)
+    broker.step()
+    Clip.objects.filter(pk=clip.pk).update(model="gone")
+    broker.messages.clear()
+    reconciling.reconcile()
+    reconciling.reconcile()
+    assert goes_on(clip), "its model may come back"
+    forget(clip)
+    reconciling.reconcile()
+    clip.refresh_from_db()
+    assert (clip.status, clip.failure_code) == ("failed", "model_not_available")
+    assert "gone" in clip.failure_message
+    reconciling.reconcile()
+
+
+def test_a_model_that_comes_back_is_waited_for_anew(make, broker, forget, goes_on) -> None:
+    clip = make(script="This is the first sentence of several. " * 6)
+    broker.step()
+    for _ in range(2):
+        Clip.objects.filter(pk=clip.pk).update(model="gone")
+        reconciling.reconcile()
+        assert goes_on(clip)
+        forget(clip)  # the time is up, and it is back
+        Clip.objects.filter(pk=clip.pk).update(model="mock")
+        reconciling.reconcile()
+        assert goes_on(clip)
+        assert clip.next_attempt_at is None
+    assert finish(clip, broker, forget).status == "succeeded"
+
+
+def test_a_clip_that_has_all_its_fragments_needs_its_model_no_more(make, broker, forget) -> None:
+    clip = make()
+    for _ in range(20):
+        clip.refresh_from_db()
+        if clip.stage == "assembling":
+            break
+        broker.step()
+    Clip.objects.filter(pk=clip.pk).update(model="gone")
+    reconciling.reconcile()
+    assert finish(clip, broker, forget).status == "succeeded"
+
+
+def test_a_clip_whose_model_is_gone_before_it_is_spoken_waits_and_ends(
+    make, broker, forget, monkeypatch
+) -> None:
+    monkeypatch.setattr(outcome, "MAX_RETRIES", 3)
+    clip = make()
+    Clip.objects.filter(pk=clip.pk).update(model="gone")
+    broker.step()
+    clip.refresh_from_db()
+    assert (clip.status, clip.retries) == ("running", 1)
+    finish(clip, broker, forget)
+    assert (clip.status, clip.failure_code) == ("failed", "model_not_available")
