@@ -47,8 +47,14 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', asked, '-inf', now)) do
   redis.call('ZREM', asked, gone)
   redis.call('ZREM', line, gone)
 end
+-- What nobody asks for any more goes by itself, also of a queue whose last session died with its host.
+local function outlive(key, ms)
+  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
+end
 local function keep(worker)
   redis.call('ZADD', held, now + lease, member)
+  outlive(held, 2 * lease)
+  outlive(owners, 2 * lease)
   if allowed > 0 then
     redis.call('ZADD', account, now + lease, weight .. '|' .. member)
     redis.call('PEXPIRE', account, 2 * lease)
@@ -128,6 +134,8 @@ if best and ahead == 0 and (bound or used + weight <= total or used == 0) then
   return keep(best)
 end
 redis.call('ZADD', asked, now + patience, member)
+outlive(asked, 2 * patience)
+outlive(line, 2 * patience)
 return {'', ahead + 1}
 """
 

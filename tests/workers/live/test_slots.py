@@ -66,6 +66,16 @@ async def test_one_that_is_not_renewed_lapses(slots: Slots) -> None:
     assert granted == [False, True, True, True, False]  # ses_9 was first in line, ses_0 renewed its own
 
 
+async def test_what_nobody_asks_for_any_more_goes_by_itself(slots: Slots, broker: "redis.Redis") -> None:
+    for number in range(5):
+        await slots.take(QUEUE, f"ses_{number}")
+    await slots.take(QUEUE, "ses_0", lease_ms=60_000)  # as long as the longest lease asks for
+    await slots.take(QUEUE, "ses_1")
+    held, owners, line, asked, _ = module._keys(QUEUE)
+    assert all(60_000 < broker.pttl(key) <= 120_000 for key in (held, owners))
+    assert all(0 < broker.pttl(key) <= 2 * module.WAITING_MS for key in (line, asked))
+
+
 async def test_who_stopped_asking_holds_nobody_up(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING_MS", 50)
     for number in range(4):
