@@ -24,6 +24,8 @@ from project import context, tracing
 from workers import logs
 
 IDS = "parley"
+CARRIED = ("request_id", "session", "turn", "clip")
+"""What is also the receiver's: a fragment or a task may be the sender's alone."""
 TRACE = "traceparent"
 MOST = 12
 _ID_CHARACTERS = 128
@@ -33,7 +35,7 @@ _running: dict[str, ExitStack] = {}
 def headers() -> dict[str, Any]:
     """Return what a message takes along of what is known here."""
     told: dict[str, Any] = {}
-    if known := {name: value for name, value in context.ids().items() if name != "task"}:
+    if known := {name: value for name, value in context.ids().items() if name in CARRIED}:
         told[IDS] = known
     if traceparent := tracing.current().traceparent:
         told[TRACE] = traceparent

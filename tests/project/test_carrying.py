@@ -50,7 +50,7 @@ def sent(**about):
 
 
 def test_a_worker_knows_what_the_sender_knew_until_the_task_is_over():
-    headers = sent(request_id="r", clip="clip_1", task="clips.speak")
+    headers = sent(request_id="r", clip="clip_1", fragment=3, task="clips.render_fragment")
     assert taken(headers, known) == {"request_id": "r", "clip": "clip_1", "task": "clips.speak"}
     assert known() == {}
     assert taken({}, known) == {"task": "clips.speak"}, "nothing is left of the task before"
