@@ -12,16 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from project.bench import config as configs
+from project.bench import gpu as gpus
 from project.bench import live_runs as runs
 from project.bench import target as targets
 from project.bench import writers
 from project.bench.avatars import avatar_of, make_avatar, quiet_persona, upload
+from project.bench.clip_figures import Figures as MachineFigures
 from project.bench.config import Common, SubjectWishes
 from project.bench.customers import Service
 from project.bench.errors import BenchError
+from project.bench.gpu import GpuWatch
 from project.bench.live_figures import Figures, stub_words
 from project.bench.provider_stub import REPLY
 from project.bench.recorded import Recorded
+from project.bench.resources import Sampler
 from project.bench.results import Result, Subject
 from project.bench.subjects import described
 from project.bench.target import Target
@@ -29,6 +33,9 @@ from project.bench.turns import Input
 from project.embedded.stack import ROOT
 
 SHORT_REPLY = ". ".join(REPLY.split(". ")[:2]) + "."
+IDLE_SECONDS = 3.0
+ATTACHED = "the service was already running"
+NO_GPU = "this machine has no GPU"
 CARD = "mock"  # the model whose pictures a machine can read
 
 
@@ -66,9 +73,11 @@ def run(options: Namespace) -> int:
     result.notes += chosen.common.notes
     if chosen.common.stub is not None:
         result.notes.append(stub_words(chosen.common.stub))
+    # Before the stack is started: what the GPU has now is not ours.
+    watch = gpus.watch() if options.attach is None else None
     with writers.kept(result, options.out), targets.opened(options, chosen) as target:
         for subject in chosen.common.subjects:
-            Measurement(target, subject, chosen.common, wishes).run(result)
+            Measurement(target, subject, chosen.common, wishes, watch).run(result)
     return 0
 
 
@@ -80,6 +89,7 @@ class Measurement:
     subject: SubjectWishes
     common: Common
     wishes: LiveWishes
+    watch: GpuWatch | None = None
     figures: Figures = field(init=False)
     avatar: str = field(init=False)
 
@@ -90,13 +100,17 @@ class Measurement:
 
     def run(self, result: Result) -> None:
         """Measure everything that is wished for, and write it down."""
-        if self.target.stack is not None:
+        if self.target.stack is None:
+            self.figures.lack("startup_ms", "cold", ATTACHED)
+        else:
             for _ in range(self.wishes.cold):
                 self._cold()
         with self._talk() as talk:
-            self._warm(talk)
+            resting, busy = self._warm(talk)
             self._others(talk)
         self.figures.into(result)
+        why = NO_GPU if self.target.stack else ATTACHED
+        MachineFigures(result, self.subject.model).gpu(self.watch, resting, busy, why)
         result.subjects.append(self._about())
 
     def _cold(self) -> None:
@@ -111,17 +125,22 @@ class Measurement:
         with self._talk() as talk:
             asyncio.run(runs.joins(talk, self.figures, 1, "cold"))
 
-    def _warm(self, talk: runs.Talk) -> None:
+    def _warm(self, talk: runs.Talk) -> tuple[list[float], list[float]]:
+        """Warm sessions and a steady one; returns the GPU's memory at rest and while somebody speaks."""
         wishes, figures = self.wishes, self.figures
         asyncio.run(runs.joins(talk, Figures(), 1, "warm"))  # loads what the others find loaded
         self._say(f"{wishes.joins} warm sessions")
         asyncio.run(runs.joins(talk, figures, wishes.joins, "warm"))
+        with Sampler(self.target.pids, gpu=self.watch) as resting:
+            time.sleep(IDLE_SECONDS)
         self._say(f"{wishes.turns} turns each of {', '.join(wishes.inputs)}")
-        asyncio.run(runs.steady(talk, figures, wishes.inputs, wishes.turns))
+        with Sampler(self.target.pids, gpu=self.watch) as busy:
+            asyncio.run(runs.steady(talk, figures, wishes.inputs, wishes.turns))
         self._say(f"{wishes.interrupts} interruptions")
         self._reply(" ".join([REPLY] * 2))
         asyncio.run(runs.interruptions(talk, figures, wishes.interrupts))
         self._reply(wishes.reply)
+        return resting.gpu_mb(), busy.gpu_mb()
 
     def _others(self, talk: runs.Talk) -> None:
         """Receivers of others, and lips that a machine can read."""

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from project.bench.aiortc_client import AiortcClient
+from project.bench.customers import Service
 from project.bench.live_figures import Figures, stages
+from project.bench.live_runs import Talk, chromium_joins
 from project.bench.recorded import RATE, Recorded
 from project.bench.results import Result
 from project.bench.turns import Turn, interrupted, speech_picture_at, spoken, written
@@ -114,3 +116,14 @@ def test_first_turns_and_later_ones_have_names_of_their_own() -> None:
     drift = result.find("av_drift_ms", model="viseme")
     assert drift is not None
     assert drift.missing == "nobody saw it"
+
+
+async def test_without_chromium_its_figures_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("project.bench.browser.program", lambda: None)
+    figures = Figures("viseme")
+    await chromium_joins(Talk(Service("http://host", "key"), "Hello?"), figures, 2)
+    result = Result.begin("tiny", command="live")
+    figures.into(result)
+    (metric,) = result.metrics
+    assert (metric.name, metric.case, metric.n) == ("webrtc_first_frame_ms", "chromium", 0)
+    assert "apt-get install chromium" in metric.missing
