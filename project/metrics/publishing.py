@@ -65,8 +65,8 @@ def publish() -> None:
 
 def _run() -> None:
     while True:
-        time.sleep(EVERY_SECONDS)
         publish()
+        time.sleep(EVERY_SECONDS)
 
 
 @cache
