@@ -1,5 +1,7 @@
 """Pictures of a result: the range of every latency, turns as waterfalls, and lines over time or load."""
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from project.bench.results import Metric, Result, Series, Turn
+from project.bench.results import Metric, Result, Series, Stage, Turn
 from project.bench.texts import file_name, shown
 
 WIDTH = 9.0  # inches
@@ -18,6 +20,9 @@ COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
 GREY = "#666666"
 STATES = {"cold": "#4c78a8", "warm": "#f2a33a", "steady": "#3f9b5f"}
 MARKERS = "osD^vP*X"
+PIECE = re.compile(r" \d+$")
+HEARD = "playout"
+AFTER_HEARD = 4.0  # as long as it took until something was heard, this many times, is drawn
 DASHES = ("-", "--", ":", "-.")  # lines that lie on each other can be told apart
 
 
@@ -32,7 +37,14 @@ def draw(result: Result, folder: Path) -> list[tuple[str, str]]:
         )
     if result.turns:
         chosen = typical(result.turns)
-        made.append(_save(waterfalls(chosen), folder, "waterfall", "Where the time goes"))
+        made.append(
+            _save(
+                waterfalls(chosen),
+                folder,
+                "waterfall",
+                "Where the time goes (a number: the piece of the answer)",
+            )
+        )
     for plot in dict.fromkeys(series.plot for series in result.series):
         lines = [series for series in result.series if series.plot == plot and series.points]
         if lines:
@@ -113,37 +125,73 @@ def length(turn: Turn) -> float:
 
 
 def waterfalls(turns: Sequence[Turn]) -> Figure:
-    """One below the other, over the same time, so that they can be compared."""
-    rows = [max(1, len(_rows(turn))) for turn in turns]
-    figure = Figure(figsize=(WIDTH, 0.9 * len(turns) + 0.27 * sum(rows)), layout="constrained")
-    names = dict.fromkeys(stage.name for turn in turns for stage in turn.stages)
+    """One below the other, over the same time, so that they can be compared.
+
+    An answer is heard for many seconds, before which everything that matters would be a hair's breadth:
+    what lasts longer is cut off, and says until when it goes on.
+    """
+    rows = [_rows(turn) for turn in turns]
+    heights = [max(1, len(one)) for one in rows]
+    figure = Figure(figsize=(WIDTH, 0.9 * len(turns) + 0.3 * sum(heights)), layout="constrained")
+    names = dict.fromkeys(name for one in rows for name in one)
     colours = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
-    every = figure.subplots(len(turns), 1, sharex=True, squeeze=False, height_ratios=rows)
-    largest = max(map(length, turns), default=1.0)
-    for axes, turn in zip(every[:, 0], turns, strict=True):
-        _waterfall(axes, turn, colours, largest)
-    _time_axis(every[-1, 0], "ms since the turn began", largest)
+    every = figure.subplots(len(turns), 1, sharex=True, squeeze=False, height_ratios=heights)
+    limit = max((min(length(turn), _shown(turn)) for turn in turns), default=1.0) or 1.0
+    for axes, turn, one in zip(every[:, 0], turns, rows, strict=True):
+        also = ", ".join(part for part in (turn.model, turn.state) if part and part not in turn.label)
+        axes.set_title(f"{turn.label} ({also})" if also else turn.label, fontsize=9, loc="left")
+        _waterfall(axes, one, colours, limit)
+        _time_axis(axes, "", limit)
+    every[-1, 0].set_xlabel("ms since it began", fontsize=9)
     return figure
 
 
-def _rows(turn: Turn) -> list[str]:
-    return list(dict.fromkeys(stage.name for stage in turn.stages))
+def _kind(stage: Stage) -> str:
+    """What a stage is one of: "tts" for "tts 2"."""
+    return PIECE.sub("", stage.name)
 
 
-def _waterfall(axes: Axes, turn: Turn, colours: dict[str, object], largest: float) -> None:
-    """A row for each stage; one that comes several times (each sentence) has several bars."""
-    rows = _rows(turn)
+def _rows(turn: Turn) -> dict[str, list[Stage]]:
+    """The stages by their kind; where its pieces are known, without the bar that covers them all."""
+    rows: dict[str, list[Stage]] = {}
     for stage in turn.stages:
-        row, wide = rows.index(stage.name), max(stage.to_ms - stage.from_ms, largest / 400)
-        axes.barh(row, wide, left=stage.from_ms, height=0.62, color=colours[stage.name], edgecolor="white")
-    for row, name in enumerate(rows):
-        last = max(stage.to_ms for stage in turn.stages if stage.name == name)
-        axes.text(last + largest / 120, row, shown(last), va="center", fontsize=7, color=GREY)
-    axes.set_yticks(range(len(rows)), rows, fontsize=8)
-    axes.invert_yaxis()
-    also = ", ".join(part for part in (turn.model, turn.state) if part)
-    axes.set_title(f"{turn.label} ({also})", fontsize=9, loc="left")
-    _time_axis(axes, "", largest)
+        rows.setdefault(_kind(stage), []).append(stage)
+    pieces = {name: [one for one in stages if one.name != name] for name, stages in rows.items()}
+    return {name: pieces[name] or stages for name, stages in rows.items()}
+
+
+def _shown(turn: Turn) -> float:
+    """How much of a turn is drawn: until well after the answer begins to be heard, where that is known."""
+    heard = [stage.from_ms for stage in turn.stages if _kind(stage) == HEARD]
+    return AFTER_HEARD * min(heard) if heard else math.inf
+
+
+def _waterfall(axes: Axes, rows: dict[str, list[Stage]], colours: dict[str, object], limit: float) -> None:
+    for row, (name, stages) in enumerate(rows.items()):
+        for stage in stages:
+            ends = min(stage.to_ms, limit)
+            wide = max(ends - stage.from_ms, limit / 400)
+            if stage.from_ms >= limit:
+                continue
+            axes.barh(
+                row,
+                wide,
+                left=stage.from_ms,
+                height=0.62,
+                color=colours[name],
+                edgecolor="white",
+                linewidth=0.8,
+            )
+            if stage.name != name and wide > limit / 40:
+                number = stage.name.removeprefix(name).strip()
+                axes.text(
+                    stage.from_ms + wide / 2, row, number, fontsize=7, color="white", ha="center", va="center"
+                )
+        last = max(stage.to_ms for stage in stages)
+        told = shown(last) if last <= limit else f"\u2192 {shown(last)}"
+        axes.text(min(last, limit) + limit / 120, row, told, va="center", fontsize=7, color=GREY)
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
 
 
 def curves(title: str, lines: Iterable[Series]) -> Figure:

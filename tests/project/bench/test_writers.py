@@ -104,6 +104,30 @@ def test_every_line_of_a_table_has_as_many_cells_as_its_head(result):
         assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1, block
 
 
+def test_pieces_share_a_row_without_the_bar_that_covers_them(result):
+    stages = (
+        Stage("llm", 0, 600),
+        Stage("llm 1", 0, 150),
+        Stage("llm 2", 150, 600),
+        Stage("tts 1", 150, 250),
+    )
+    rows = plots._rows(Turn("one", "warm", (*stages, Stage("retrieval", 0, 5))))
+    assert {name: [one.name for one in pieces] for name, pieces in rows.items()} == {
+        "llm": ["llm 1", "llm 2"],
+        "tts": ["tts 1"],
+        "retrieval": ["retrieval"],
+    }
+
+
+def test_an_answer_that_goes_on_for_long_is_cut_off_and_says_until_when():
+    stages = (Stage("llm 1", 0.0, 200.0), Stage("playout 1", 300.0, 9000.0))
+    (axes,) = plots.waterfalls([Turn("one", "warm", stages)]).axes
+    assert axes.get_xlim()[1] < 2000
+    assert "\u2192 9000" in [text.get_text() for text in axes.texts]
+    (axes,) = plots.waterfalls([Turn("one", "warm", stages[:1])]).axes
+    assert [text.get_text() for text in axes.texts] == ["1", "200"]
+
+
 @pytest.mark.parametrize(("state", "expected"), [("cold", "first"), ("warm", "middle")])
 def test_the_waterfall_shows_the_first_cold_turn_and_the_middle_warm_one(state, expected):
     turns = [
