@@ -112,6 +112,13 @@ def test_a_conversation_is_kept_as_it_was_heard_and_erased_for_good(
     assert told == sorted(told)
     assert any(text.endswith("(interrupted)</v>") for *_, text in told), vtt
 
+    latency = api.get(f"/api/v1/sessions/{done.session_id}/latency").json()
+    assert latency["measured_turns"] == sum(turn["who"] == "avatar" for turn in turns)
+    answered = next(one for one in latency["turns"] if any(stage["name"] == "asr" for stage in one["stages"]))
+    assert {"asr", "llm", "tts", "render", "playout"} <= {stage["name"] for stage in answered["stages"]}
+    heard = next(stage for stage in answered["stages"] if stage["name"] == "playout")
+    assert sum(wait["ms"] for wait in answered["waits"]) == pytest.approx(heard["from_ms"], abs=10)
+
     recording = ready_recording(api, done.session_id)
     assert told[-1][1] <= recording["duration_ms"] + 200
     link = api.get(f"/api/v1/recordings/{recording['id']}/video?download=1")
@@ -127,6 +134,7 @@ def test_a_conversation_is_kept_as_it_was_heard_and_erased_for_good(
 
     assert api.delete(f"/api/v1/sessions/{done.session_id}").status_code == 204
     assert httpx.get(link.headers["location"]).status_code == 404
-    refused(api.get(f"/api/v1/sessions/{done.session_id}/transcript"), 404, "session_not_found")
+    for kept in ("transcript", "latency"):
+        refused(api.get(f"/api/v1/sessions/{done.session_id}/{kept}"), 404, "session_not_found")
     refused(api.get(f"/api/v1/recordings/{recording['id']}/video"), 404, "recording_not_found")
     api.delete(f"/api/v1/webhook-endpoints/{hook}")
