@@ -66,6 +66,11 @@ KINDS = {
     "interrupt_ms": Kind(
         "ms", "receiver", "from sending avatar.interrupt until the first packet of the silence that stays"
     ),
+    "barge_in_ms": Kind(
+        "ms",
+        "receiver",
+        "from the first sound of a voice that speaks into the answer until the answer is silent",
+    ),
     "late_packets": Kind("1", "receiver", "packets of an interrupted answer that came behind its silence"),
     "av_drift_ms": Kind(
         "ms", "receiver", "how much the voice lags behind the lips of a test card (less than 0: it leads)", ""

@@ -16,7 +16,7 @@ from project.bench.live_figures import Figures
 from project.bench.providers import Providers
 from project.bench.recorded import Recorded
 from project.bench.results import State
-from project.bench.turns import Input, Turn, interrupted, played, spoken, written
+from project.bench.turns import Input, Turn, interrupted, played, spoken, spoken_over, written
 
 PAUSE_SECONDS = 0.3
 
@@ -91,6 +91,20 @@ async def interruptions(talk: Talk, figures: Figures, count: int) -> None:
             silent, late = await interrupted(client, talk.question, 1.0 + number / count)
             figures.add("interrupt_ms", "steady", silent)
             figures.add("late_packets", "steady", late)
+
+
+async def barge_ins(talk: Talk, figures: Figures, count: int) -> None:
+    """Speak into the answer; a recogniser that takes it for noise is no failure of the run, but told."""
+    if not count or talk.recording is None:
+        return
+    async with web() as http, connected(talk.service, http) as client:
+        for number in range(count):
+            try:
+                silent = await spoken_over(client, talk.question, talk.recording, 1.0 + number / count)
+            except TimeoutError:
+                figures.lack("barge_in_ms", "steady", "the avatar did not give way to the voice")
+                return
+            figures.add("barge_in_ms", "steady", silent)
 
 
 async def drift(service: Service, figures: Figures, question: str, seconds: float) -> None:

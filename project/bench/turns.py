@@ -20,6 +20,7 @@ from rtc.frames import FRAME_SECONDS
 Input = Literal["text", "voice", "audio"]
 REPORT_WAIT_SECONDS = 3.0  # the first sender report comes within one
 SETTLE_SECONDS = 0.3
+GIVE_WAY_SECONDS = 20.0
 
 
 @dataclass
@@ -144,3 +145,22 @@ async def interrupted(client: LiveClient, question: str, after_seconds: float) -
     silent = await client.silence(said, quiet=0.6)
     await asyncio.sleep(SETTLE_SECONDS)
     return silent, client.late_packets(said)
+
+
+async def spoken_over(client: LiveClient, question: str, voice: Recorded, after_seconds: float) -> float:
+    """Ask, speak into the answer after so long, and time until the avatar gives way.
+
+    Returns milliseconds from the first sound of the voice to the first packet of silence.
+    """
+    begun = await client.user_text(question)
+    await client.first_sound(begun)
+    await asyncio.sleep(after_seconds)
+    await client.until(lambda: client.watcher.sounds[-1].audible)
+    opened = await client.speak(voice.pcm)
+    try:
+        silent = await client.silence(opened + voice.first_ms / 1000, quiet=0.5, seconds=GIVE_WAY_SECONDS)
+    finally:
+        await client.hush()
+    await asyncio.sleep(SETTLE_SECONDS)
+    await client.silence(await client.send("avatar.interrupt"), quiet=1.0, seconds=GIVE_WAY_SECONDS)
+    return silent

@@ -48,6 +48,7 @@ class LiveWishes:
     turns: int = 5
     inputs: tuple[Input, ...] = ("text", "voice", "audio")
     interrupts: int = 5
+    barge_ins: int = 3
     aiortc_joins: int = 3
     chromium_joins: int = 3
     drift_seconds: float = 15.0
@@ -136,9 +137,10 @@ class Measurement:
         self._say(f"{wishes.turns} turns each of {', '.join(wishes.inputs)}")
         with Sampler(self.target.pids, gpu=self.watch) as busy:
             asyncio.run(runs.steady(talk, figures, wishes.inputs, wishes.turns))
-        self._say(f"{wishes.interrupts} interruptions")
+        self._say(f"{wishes.interrupts} interruptions, {wishes.barge_ins} by voice")
         self._reply(" ".join([REPLY] * 2))
         asyncio.run(runs.interruptions(talk, figures, wishes.interrupts))
+        asyncio.run(runs.barge_ins(talk, figures, wishes.barge_ins))
         self._reply(wishes.reply)
         return resting.gpu_mb(), busy.gpu_mb()
 

@@ -11,7 +11,7 @@ from project.bench.live_figures import Figures, stages
 from project.bench.live_runs import Talk, chromium_joins
 from project.bench.recorded import RATE, Recorded
 from project.bench.results import Result
-from project.bench.turns import Turn, interrupted, speech_picture_at, spoken, written
+from project.bench.turns import Turn, interrupted, speech_picture_at, spoken, spoken_over, written
 from tests.support.live_host import SPEECH_FRAMES, THINKING_SECONDS, talking
 
 SPOKEN_MS = 40.0 * SPEECH_FRAMES
@@ -127,3 +127,21 @@ async def test_without_chromium_its_figures_say_why(monkeypatch: pytest.MonkeyPa
     (metric,) = result.metrics
     assert (metric.name, metric.case, metric.n) == ("webrtc_first_frame_ms", "chromium", 0)
     assert "apt-get install chromium" in metric.missing
+
+
+async def test_a_voice_that_speaks_into_the_answer_is_timed_from_its_first_sound() -> None:
+    tone = np.sin(np.arange(RATE) * 2 * np.pi * 300 / RATE) * 8000
+    voice = Recorded.of(np.concatenate([np.zeros(RATE // 4), tone]).astype(np.int16))
+    waited = 0.3
+
+    async def give_way(host) -> None:
+        while np.abs(np.frombuffer(bytes(host.listener.heard), np.int16).astype(int)).max(initial=0) < 4000:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(waited)
+        host.playout.interrupt()
+
+    async with talking() as (client, host):
+        listening = asyncio.create_task(give_way(host))
+        silent = await spoken_over(client, "Hello?", voice, 0.2)
+        await listening
+    assert silent >= 1000 * waited
