@@ -1,6 +1,7 @@
 """`/livez`, `/readyz`, `/metrics`."""
 
 import hmac
+import logging
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -9,6 +10,8 @@ from django.views.decorators.http import require_safe
 
 from project.health import checks
 from project.metrics import page
+
+_log = logging.getLogger(__name__)
 
 
 @never_cache
@@ -43,7 +46,12 @@ def metrics_page(request: HttpRequest) -> HttpResponse:
             content_type="text/plain",
             headers={"WWW-Authenticate": 'Bearer realm="metrics"'},
         )
-    return HttpResponse(page.render(), content_type=page.MEDIA_TYPE)
+    try:
+        return HttpResponse(page.render(), content_type=page.MEDIA_TYPE)
+    except OSError as error:
+        # Half of the figures would look as if counters had begun anew.
+        _log.warning("No figures: %s", error)
+        return HttpResponse("The figures cannot be read now.\n", status=503, content_type="text/plain")
 
 
 def _holds(request: HttpRequest, token: str) -> bool:

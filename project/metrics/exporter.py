@@ -27,11 +27,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif not bears(self.headers.get("Authorization", "")):
             self._answer(401, b"A metrics token is needed.\n")
         else:
-            self._answer(200, self._page(), page.MEDIA_TYPE)
+            self._told()
 
-    def _page(self) -> bytes:
+    def _told(self) -> None:
         try:
-            return page.render(service=self.service)
+            told = page.render(service=self.service)
+        except OSError as error:
+            _log.warning("No figures: %s", error)
+            self._answer(503, b"The figures cannot be read now.\n")
+        else:
+            self._answer(200, told, page.MEDIA_TYPE)
         finally:
             connections.close_all()  # this thread's own; no request will close them
 

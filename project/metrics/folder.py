@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +18,11 @@ from prometheus_client import Metric
 from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from project.metrics.pages import Pages
+from project.metrics.pages import UNFINISHED, Pages
 
 PRIVATE = 0o700
+PATIENCE_SECONDS = 3.0
+PAUSE_SECONDS = 0.01
 _ALIVE = "alive_"
 _PAST = "past-"
 _JOURNAL = "past.json"
@@ -47,8 +50,7 @@ class Folder:
 
     def pages(self, kind: str) -> Pages:
         """Make this process's file of one kind: `counter`, `histogram`, `gauge_livesum`..."""
-        with self._locked():  # nobody reads it half-made
-            return Pages(self.path / f"{kind}_{self.identity}.db")
+        return Pages(self.path / f"{kind}_{self.identity}.db")
 
     def collect(self) -> Iterable[Metric]:
         """The figures of all processes, the dead ones' counts among them."""
@@ -60,7 +62,7 @@ class Folder:
     def _locked(self) -> Iterator[None]:
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _patiently(descriptor)
             yield
         finally:
             os.close(descriptor)
@@ -95,6 +97,10 @@ class Folder:
         for path in self._databases():
             owner = _owner(path)
             if owner in told["spent"] or (owner.startswith(_PAST) and owner != told["name"]):
+                path.unlink()
+        living = self._living() if list(self.path.glob(f"*{UNFINISHED}")) else set()
+        for path in self.path.glob(f"*_*{UNFINISHED}"):
+            if _owner(path) not in living:
                 path.unlink()
         for owner in told["spent"]:
             (self.path / f"{_ALIVE}{owner}").unlink(missing_ok=True)
@@ -132,6 +138,20 @@ def _merged(paths: list[Path], *, accumulate: bool = True) -> Iterable[Metric]:
     files = [str(path) for path in paths]
     merged: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate)  # type: ignore[no-untyped-call]
     return merged
+
+
+def _patiently(descriptor: int) -> None:
+    """Lock, but not for ever: whoever holds it may have been stopped. Raises TimeoutError."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TimeoutError("Another process holds the folder of figures.") from None
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 def _owner(path: Path) -> str:

@@ -22,7 +22,10 @@ SERVICE: list[Callable[[], Iterable[Metric]]] = []
 
 
 def render(*, service: bool = True) -> bytes:
-    """Write the page, with figures of the whole service if `service`. It fails for no part that is away."""
+    """Write the page, with figures of the whole service if `service`. It fails for no part that is away.
+
+    Raises OSError where the folder of figures cannot be read now.
+    """
     publishing.publish()
     page = CollectorRegistry()
     page.register(_Figures())

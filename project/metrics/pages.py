@@ -13,6 +13,7 @@ from prometheus_client.mmap_dict import MmapedDict
 
 FIRST_BYTES = {"counter": 128 * 1024, "histogram": 512 * 1024}
 SMALL_BYTES = 64 * 1024
+UNFINISHED = ".new"
 _HEADER = struct.Struct("i")
 
 
@@ -24,15 +25,18 @@ class Pages(MmapedDict):
     """
 
     def __init__(self, path: Path) -> None:
-        self._f = path.open("w+b")
+        half = path.with_suffix(UNFINISHED)  # nobody reads it half-made
+        self._f = half.open("w+b")
         self._fname = str(path)
         self._capacity = FIRST_BYTES.get(path.name.partition("_")[0], SMALL_BYTES)
         self._m = self._mapped(self._capacity)
-        if not path.stat().st_size:
-            path.unlink()  # nobody can read an empty one
         self._positions: dict[str, int] = {}
         self._used = 8
         self._m[0:4] = _HEADER.pack(self._used)
+        if half.stat().st_size:
+            half.replace(path)
+        else:
+            half.unlink()  # there was no room for it
 
     def read(self, key: str) -> float:
         value, _ = self.read_value(key)  # type: ignore[no-untyped-call]

@@ -45,6 +45,10 @@ async def test_a_customer_writes_and_sees_and_hears_the_answer(stack: EmbeddedSt
         assert ended.data["heard_text"]
         figures_of_turn = await client.event("metrics", since=started.at)
         assert {"llm_first_token_ms", "tts_first_pcm_ms"} <= figures_of_turn.data.keys()
+        counted = figures(stack)
+        assert counted['parley_turn_stage_seconds_count{stage="first_audible"}'] >= 1
+        assert counted['parley_fragments_total{kind="live",model="viseme",outcome="drawn"}'] >= 1
+        assert counted["parley_webrtc_first_frame_seconds_count"] >= 1
         assert [event.seq for event in client.events] == list(range(1, len(client.events) + 1))
         stamps = [event.data["at_ms"] for event in client.events]
         assert stamps == sorted(stamps)

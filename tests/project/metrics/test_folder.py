@@ -169,6 +169,41 @@ def test_a_folder_that_cannot_be_used_leaves_the_process_its_own_figures(tmp_pat
         pass
 
 
+STOPS = """
+import os, signal, sys
+from pathlib import Path
+from project.metrics.folder import Folder
+
+folder = Folder(Path(sys.argv[1]))
+folder.enter()
+with folder._locked():
+    print("counted", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_whoever_was_stopped_in_the_middle_holds_up_neither_work_nor_start(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("project.metrics.folder.PATIENCE_SECONDS", 0.2)
+    with counting(folder.path, STOPS):
+        pages = folder.pages("counter")  # a first figure of its kind, in the middle of work
+        with pytest.raises(TimeoutError):
+            folder.collect()
+        with pytest.raises(TimeoutError):  # and such a process keeps its figures to itself
+            Folder(folder.path).enter()
+        pages.close()
+    assert figures(folder) == {}
+
+
+def test_what_was_not_finished_is_removed(folder: Folder) -> None:
+    (folder.path / "counter_123-0.new").touch()
+    mine = folder.path / f"counter_{folder.identity}.new"
+    mine.touch()
+    figures(folder)
+    assert sorted(folder.path.glob("*.new")) == [mine]
+
+
 def test_only_its_owner_may_look_into_the_folder(folder: Folder) -> None:
     assert folder.path.stat().st_mode & 0o777 == 0o700
     assert re.fullmatch(rf"{os.getpid()}-[0-9a-f]{{8}}", folder.identity)

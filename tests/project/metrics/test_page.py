@@ -70,6 +70,18 @@ def test_the_service_is_asked_once_for_several_pages(monkeypatch: pytest.MonkeyP
     assert b"parley_there 3.0" in page.render()
 
 
+def test_without_its_folder_there_is_no_page_rather_than_half_of_one(
+    server: int, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(**_: object) -> bytes:
+        raise TimeoutError("held")
+
+    monkeypatch.setattr(page, "render", held)
+    assert ask(server)[0] == 503
+    answer = client.get("/metrics", headers={"Authorization": "Bearer count-it-all"})
+    assert answer.status_code == 503
+
+
 def test_a_page_of_one_process_asks_nobody() -> None:
     page.SERVICE.append(lambda: pytest.fail("asked"))
     page.render(service=False)
