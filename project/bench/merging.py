@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from project.bench.results import Metric, Result, Subject
 
-SAME = ("commit", "hardware", "os")
+CHANGED = "+"  # behind a commit: files differed from it
 
 
 def merged(results: Sequence[Result], name: str = "") -> Result:
@@ -18,15 +18,16 @@ def merged(results: Sequence[Result], name: str = "") -> Result:
         raise ValueError("there is nothing to join")
     first = results[0]
     for other in results[1:]:
-        for what in SAME:
-            if getattr(other, what) != getattr(first, what):
+        for what, here in _where(first).items():
+            if (there := _where(other)[what]) != here:
                 raise ValueError(
-                    f"{first.command} and {other.command} differ in {what}: "
-                    f"{getattr(first, what)} and {getattr(other, what)}; compare them instead"
+                    f"{first.command} and {other.command} differ in {what}: {here} and {there}; "
+                    "compare them instead"
                 )
     return replace(
         first,
         name=name or first.name,
+        commit=max((one.commit for one in results), key=len),
         command=" + ".join(dict.fromkeys(one.command for one in results)),
         config=_config(results),
         subjects=_subjects(results),
@@ -39,6 +40,15 @@ def merged(results: Sequence[Result], name: str = "") -> Result:
         timeline=[moment for one in results for moment in one.timeline],
         tables=[table for one in results for table in one.tables],
     )
+
+
+def _where(result: Result) -> dict[str, object]:
+    """What has to be the same of all."""
+    return {
+        "commit": result.commit.removesuffix(CHANGED),
+        "hardware": result.hardware,
+        "os": result.os,
+    }
 
 
 def _subjects(results: Sequence[Result]) -> list[Subject]:

@@ -62,6 +62,10 @@ def test_what_was_missing_in_one_is_there_in_the_other(result, clips):
 def test_results_of_another_machine_or_commit_are_not_joined(result, clips):
     with pytest.raises(ValueError, match="differ in commit"):
         merging.merged([result, replace(clips, commit="fedcba987654")])
+    with pytest.raises(ValueError, match="differ in os"):
+        merging.merged([result, replace(clips, os="WSL2 x86_64")])
+    changed = replace(clips, commit=result.commit + "+")
+    assert merging.merged([result, changed]).commit == result.commit + "+"
     with pytest.raises(ValueError, match="nothing to join"):
         merging.merged([])
 
