@@ -12,18 +12,21 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 TLS ?=
 BENCH ?= short
+MINUTES ?= 30
+SEED ?= 1
 BENCH_OUT ?= outputs/bench/$(BENCH)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HOST PORT TLS
 
-.PHONY: help demo up test test-unit test-postgres test-slow lint bench bench-parts clean
+.PHONY: help demo up test test-unit test-postgres test-slow lint bench bench-parts bad-input clean
 help:
 	@echo "make demo   a script becomes demo.mp4 (SCRIPT=, AVATAR=, VOICE=, IMAGE=portrait.png)"
 	@echo "make up     the whole service on http://$(HOST):$(PORT) (TLS=1 for HTTPS)"
 	@echo "make test   the whole test suite"
 	@echo "make lint   style, types and import contracts"
 	@echo "make bench  conversations and clips, measured; a report with plots goes to $(BENCH_OUT)/ (BENCH=full: for publishing)"
+	@echo "make bad-input     whatever may come in, made by the thousand (MINUTES=$(MINUTES), SEED=$(SEED)); see docs/security-testing.md"
 	@echo "make bench-parts   the benchmarks of single parts; results go to docs/benchmarks/"
 
 # The stamps hold the lock file's hash, so an unchanged environment needs no network.
@@ -82,6 +85,9 @@ bench: $(VENV)/.dev
 # The figures of single parts; each writes its page beside it.
 bench-parts: $(VENV)/.dev
 	$(BIN)/python -m docs.benchmarks
+
+bad-input: $(VENV)/.dev
+	$(BIN)/python -m tests.bad_input --minutes "$(MINUTES)" --seed "$(SEED)"
 
 clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

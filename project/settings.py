@@ -453,13 +453,20 @@ _WRITING = {"discreet": not LOG_SPOKEN_TEXT, "process": PROCESS_NAME}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"context": {"()": "project.tracing.ContextFilter"}},
+    "filters": {
+        "context": {"()": "project.tracing.ContextFilter"},
+        "strangers": {"()": "workers.strangers.StrangersFilter"},
+    },
     "formatters": {
         "line": {"()": "workers.logs.LineFormatter", **_WRITING},
         "json": {"()": "workers.logs.JsonFormatter", **_WRITING},
     },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]}
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["context", "strangers"],
+        }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {

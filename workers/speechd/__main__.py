@@ -22,6 +22,7 @@ from workers.speechd.sensevoice import SenseVoice
 from workers.speechd.speaking import Speaking
 from workers.speechd.turnstile import BATCH, Turnstile
 from workers.speechd.voices import engines, front_ends, warm
+from workers.strangers import StrangersFilter
 
 log = logging.getLogger("speechd")
 
@@ -35,6 +36,7 @@ def main() -> int:
         process=options.process_name,
     )
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(StrangersFilter())
     key = Path(options.api_key_file).read_bytes().strip()
     if not key:
         print("the API key file is empty", file=sys.stderr)  # noqa: T201
