@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -37,9 +38,11 @@ _PLAIN: tuple[type[BaseException], ...] = (
 )
 # Ours, or of a connection: addresses, states and codes.
 _TRUSTED = (*OWN, "amqp", "botocore", "celery", "httpcore", "httpx", "kombu", "redis", "urllib3")
-# A database quotes the row that it refuses in the lines behind the first; here in that one already.
+# A database quotes the row that it refuses in the lines behind the first, and in that one what it cannot
+# read; SQLite's full text search takes a word for the name of a column, and does so without marks.
 _DATABASES = ("django.db", "psycopg", "sqlite3")
-_QUOTING = "DataError"
+_QUOTED = re.compile(r"([\"'`]).*\1|\bnear .*")
+_QUOTING = ("no such column", "fts5")
 MOST_CHARACTERS = 16_000
 """Of an exception; a loop of causes has no end otherwise."""
 
@@ -149,7 +152,19 @@ def _discreet(record: logging.LogRecord) -> str:
     data = getattr(record, "data", None)
     if record.name.startswith("celery.") and isinstance(data, dict) and "exc" in data:
         return f"Task {data.get('name')}[{data.get('id')}] {data.get('description', 'is tried again')}"
-    return record.getMessage()
+    return _without_quotes(record)
+
+
+def _without_quotes(record: logging.LogRecord) -> str:
+    """The message, with exceptions among its arguments told as everywhere."""
+    given = record.args
+    if not isinstance(given, tuple) or not any(isinstance(one, BaseException) for one in given):
+        return record.getMessage()
+    return str(record.msg) % tuple(_argument(one) if isinstance(one, BaseException) else one for one in given)
+
+
+def _argument(error: BaseException) -> object:
+    return error if _is_plain(error) else f"{type(error).__name__}{_words(error, discreet=True)}"
 
 
 def _told(error: BaseException, *, discreet: bool, indent: str = "", seen: set[int]) -> Iterator[str]:
@@ -180,8 +195,8 @@ def _words(error: BaseException, *, discreet: bool) -> str:
         return ""
     if not discreet or _is_plain(error):
         return f": {said}"
-    if type(error).__module__.startswith(_DATABASES) and type(error).__name__ != _QUOTING:
-        return f": {said.splitlines()[0]}"
+    if type(error).__module__.startswith(_DATABASES) and not said.startswith(_QUOTING):
+        return f": {_QUOTED.sub('...', said.splitlines()[0])}"
     return f" ({len(said)} characters not told)"
 
 

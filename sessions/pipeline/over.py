@@ -25,12 +25,19 @@ _DRAWN = "render"
 
 
 def tell(session_id: str, account: Account) -> None:
-    """Tell of a turn that is over."""
+    """Tell of a turn that is over. Whatever goes wrong with that, the turn is over all the same."""
     with context.about(session=session_id, turn=account.turn):
-        _log.info(
-            "A turn is over: %s", _outcome(account), extra=context.facts(**_facts(account), **_said(account))
-        )
-        _trace(session_id, account)
+        try:
+            _tell(session_id, account)
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("A turn cannot be told of")
+
+
+def _tell(session_id: str, account: Account) -> None:
+    _log.info(
+        "A turn is over: %s", _outcome(account), extra=context.facts(**_facts(account), **_said(account))
+    )
+    _trace(session_id, account)
 
 
 def heard(session_id: str, turn: TurnRecord) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 
 import pytest
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, OperationalError
 
 from project import context, tracing
 from workers.adapters.errors import AdapterError
@@ -102,6 +102,9 @@ def test_lines_for_people_hold_the_same(written):
         UnicodeDecodeError("utf-8", MARKER.encode(), 0, 1, MARKER),
         IntegrityError(f"null value in column x\nDETAIL:  Failing row contains ({MARKER})."),
         DataError(f'invalid input syntax for type integer: "{MARKER}"'),
+        OperationalError(f'fts5: syntax error near "{MARKER}"'),
+        OperationalError(f"no such column: {MARKER}"),
+        OperationalError(f"syntax error at or near {MARKER}"),
         ExceptionGroup("unhandled errors in a TaskGroup", [ValueError(MARKER), OSError("refused")]),
         raised(RuntimeError("outer")).with_traceback(None),
     ],
@@ -125,6 +128,16 @@ def test_errors_of_ours_are_told_with_their_words(written):
     assert "OSError: refused" in written(
         LineFormatter(), logging.ERROR, "x", exc_info=raised(OSError("refused"))
     )
+
+
+def test_exceptions_among_the_arguments_of_a_message_are_told_likewise(written):
+    for error in (ValueError(MARKER), OperationalError(f'fts5: syntax error near "{MARKER}"')):
+        line = written(LineFormatter(), logging.WARNING, "%s could not be searched: %s", "per_1", error)
+        assert f"per_1 could not be searched: {type(error).__name__}" in line
+        assert MARKER not in line
+        assert MARKER in written(LineFormatter(discreet=False), logging.WARNING, "It broke: %s", error)
+    for error in (OSError("refused"), OperationalError("database is locked")):
+        assert str(error) in written(LineFormatter(), logging.WARNING, "It waits: %s", error)
 
 
 def test_loops_of_causes_end(written):
