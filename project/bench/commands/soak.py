@@ -30,6 +30,7 @@ from project.bench.target import Target
 from project.bench.watch import Watch
 from project.embedded.stack import ROOT
 
+FOREIGN = ("storage", "valkey")  # programs of others, with caches that fill: told, not judged
 JUDGED_SECONDS = 600.0  # over less, what grows cannot be told from what is loaded
 CARD = "mock"  # the model whose pictures a machine can read
 
@@ -38,7 +39,7 @@ CARD = "mock"  # the model whose pictures a machine can read
 class Bounds:
     """What may grow by how much in an hour, and what may happen at all; None is not judged."""
 
-    memory_mb_per_hour: float | None = 60.0
+    memory_mb_per_hour: float | None = 30.0
     descriptors_per_hour: float | None = 20.0
     asyncio_tasks_per_hour: float | None = 20.0
     broker_mb_per_hour: float | None = 20.0
@@ -155,11 +156,14 @@ class Soak:
     # --- What became of it ------------------------------------------------------------------------
 
     def _tell_use(self, sampler: Sampler, began: float) -> None:
+        """What the parts use: each kind of part by itself, since one that grows is lost in the sum."""
         self.result.series += sampler.lines(began)
-        whole = [(sample.at - began, sample) for sample in sampler.samples]
-        memory = [(at, sample.whole.memory_mb) for at, sample in whole if sample.with_memory]
-        self._judge("memory_mb", "MB", "proportional memory of the whole stack", memory)
-        descriptors = [(at, float(sample.whole.descriptors)) for at, sample in whole]
+        for part in sorted({part for sample in sampler.samples for part in sample.parts}):
+            there = [(sample.at - began, sample) for sample in sampler.samples if part in sample.parts]
+            memory = [(at, sample.parts[part].memory_mb) for at, sample in there if sample.with_memory]
+            judged = part not in FOREIGN
+            self._judge("memory_mb", "MB", f"proportional memory of {part}", memory, case=part, judged=judged)
+        descriptors = [(sample.at - began, float(sample.whole.descriptors)) for sample in sampler.samples]
         self._judge("descriptors", "descriptors", "open files and sockets of the whole stack", descriptors)
 
     def _tell_inside(self, watch: Watch, began: float) -> None:
@@ -225,24 +229,29 @@ class Soak:
             self._check("clips beside succeed", self.wishes.bounds.clip_failures, failed, told)
 
     def _judge(
-        self, name: str, unit: str, what: str, points: list[tuple[float, float]], why: str = ""
+        self,
+        name: str,
+        unit: str,
+        what: str,
+        points: list[tuple[float, float]],
+        why: str = "",
+        *,
+        case: str = "",
+        judged: bool = True,
     ) -> None:
         """Tell a figure over time, and whether it grows by more than it may."""
         values = (value for _, value in points)
-        self._add(name, unit, values, f"{what}, every few seconds", source="machine", missing=why)
+        boundary = f"{what}, every few seconds"
+        self._add(name, unit, values, boundary, source="machine", case=case, missing=why)
         found = growth(points)
-        bound = getattr(self.wishes.bounds, f"{name}_per_hour", None)
+        bound = getattr(self.wishes.bounds, f"{name}_per_hour", None) if judged else None
         if found is None or 60 * self.wishes.minutes < JUDGED_SECONDS:
             if points and bound is not None:
-                self.result.notes.append(f"{name}: too short a time to tell whether it grows")
+                self.result.notes.append(f"{what}: too short a time to tell whether it grows")
             return
-        self._add(
-            f"{name}_per_hour",
-            f"{unit}/h",
-            [found.per_hour],
-            f"by how much {what} grew in an hour",
-            source="machine",
-        )
+        grew = f"by how much {what} grew in an hour"
+        rate = [found.per_hour]
+        self._add(f"{name}_per_hour", f"{unit}/h", rate, grew, source="machine", case=case)
         if bound is not None:
             told = f"{found.per_hour:+.3g} {unit} an hour (noise {found.noise:.3g}); the bound is {bound:g}"
             self.result.check(f"{what}: no growth", found.within(bound), told)
@@ -260,6 +269,7 @@ class Soak:
         *,
         source: Source = "receiver",
         better: Better = "less",
+        case: str = "",
         missing: str = "",
     ) -> None:
         self.result.add(
@@ -271,5 +281,6 @@ class Soak:
             source=source,
             model=self.subject.model,
             better=better,
+            case=case,
             missing=missing or "it could not be read",
         )

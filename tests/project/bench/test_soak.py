@@ -29,7 +29,7 @@ def line(per_hour: float, minutes: float = MINUTES) -> list[tuple[float, float]]
 @pytest.mark.parametrize(
     ("name", "bound"),
     [
-        ("memory_mb", 60.0),
+        ("memory_mb", 30.0),
         ("descriptors", 20.0),
         ("asyncio_tasks", 20.0),
         ("broker_mb", 20.0),
@@ -53,7 +53,7 @@ def test_rows_are_told_and_not_judged_and_a_short_run_judges_nothing() -> None:
     short._judge("memory_mb", "MB", "memory", line(5000, 2))
     assert whole.result.checks == short.result.checks == []
     assert whole.result.find("database_rows_per_hour", model="viseme") is not None
-    assert short.result.notes == ["memory_mb: too short a time to tell whether it grows"]
+    assert short.result.notes == ["memory: too short a time to tell whether it grows"]
 
 
 def test_what_could_not_be_read_says_why() -> None:
@@ -100,17 +100,27 @@ def test_a_lost_call_an_unreadable_card_and_a_failed_clip_are_no_success() -> No
     assert failed == ["lips and voice stay together", "nobody had to complain", "clips beside succeed"]
 
 
-def test_memory_and_descriptors_of_all_parts_are_added_up() -> None:
+def test_the_memory_of_each_part_is_judged_by_itself() -> None:
     samples = [
-        Sample(float(at), {"web": Use(0, 100 + at, 10), "render": Use(0, 50, 5)}, with_memory=True)
+        Sample(
+            float(at),
+            {"web": Use(0, 100 + at / 10, 10), "render": Use(0, 250 - at / 10, 5), "storage": Use(0, at, 1)},
+            with_memory=True,
+        )
         for at in range(0, 1800, 10)
     ]
     one = soak()
     one._tell_use(SimpleNamespace(samples=samples, lines=lambda _: []), 0.0)  # type: ignore[arg-type]
-    memory = one.result.find("memory_mb", model="viseme")
+    memory = one.result.find("memory_mb", model="viseme", case="web")
     assert memory is not None
-    assert memory.values[0] == 150.0
-    assert [check.passed for check in one.result.checks] == [False, True]
+    assert memory.values[0] == 100.0
+    verdicts = {check.name: check.passed for check in one.result.checks}
+    assert verdicts == {
+        "proportional memory of web: no growth": False,
+        "proportional memory of render: no growth": True,
+        "open files and sockets of the whole stack: no growth": True,
+    }
+    assert one.result.find("memory_mb_per_hour", model="viseme", case="storage") is not None
 
 
 def test_rows_are_counted_where_the_service_keeps_them(tmp_path) -> None:
