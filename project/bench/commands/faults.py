@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 
-from project.bench import config, target, writers
+from project.bench import calibration, config, target, writers
 from project.bench.avatars import make_avatar
 from project.bench.errors import BenchError
 from project.bench.faults import report
@@ -42,7 +42,9 @@ def run(options: Namespace) -> int:
         "clips": plan.clips.count,
         "failures": plan.failures.count,
     }
+    before = calibration.take()
     perform(result, plan, chosen)
+    result.calibration = calibration.joined(before, calibration.take())
     writers.write(result, options.out)
     for check in result.checks:
         print(f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.evidence}", flush=True)

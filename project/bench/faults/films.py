@@ -24,6 +24,7 @@ STALL_SECONDS = 0.15
 SHORTEST_SECONDS = 0.8  # shorter ones say too little to be found again
 LATE_SECONDS = 1.0  # by how much a burst may stand elsewhere than it came: jitter, and a busy machine
 LIKE = 0.75  # correlation of loudness
+LIKE_MICROPHONE = 0.6  # it went through an encoder, a network and a jitter buffer
 # "A process that is killed loses at most its last three seconds" (docs/recordings.md), and some jitter.
 LOST_SECONDS = 3.5
 FPS = 25
@@ -44,7 +45,7 @@ class Card:
 
 @dataclass
 class Film:
-    """What is in a file. `loudness` is the avatar's side, in dBFS for each 20 ms; `cards` as they follow."""
+    """What is in a file. `loudness` (the avatar's) and `customer` are in dBFS for each 20 ms."""
 
     frames: int
     errors: int
@@ -52,6 +53,7 @@ class Film:
     video_seconds: float
     audio_seconds: float
     loudness: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    customer: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     cards: list[Card] = field(default_factory=list)
 
     @classmethod
@@ -65,7 +67,8 @@ class Film:
             in_order=in_order,
             video_seconds=float(seen.video_seconds),
             audio_seconds=float(seen.audio_seconds),
-            loudness=_loudness(path),
+            loudness=_loudness(path, 0),
+            customer=_loudness(path, 1),
             cards=list(_cards(path)) if cards else [],
         )
 
@@ -88,11 +91,11 @@ class Film:
         """Where it is not what the customer heard. `origin` is zero of the session's timeline (Unix)."""
         if origin is None:
             return ["the session has no origin"] if talk.stretches else []
-        found = list(self._unseen(talk, origin))
+        found = [*self._unseen(talk, origin), *self._unspoken(talk, origin)]
         before = -math.inf
         for burst in _bursts(talk):
             due = burst.began + talk.seconds_to_wall - origin
-            place, like = self._place(burst.loudness, due - LATE_SECONDS, due + LATE_SECONDS)
+            place, like = _place(self.loudness, burst.loudness, due - LATE_SECONDS, due + LATE_SECONDS)
             if like < LIKE:
                 found.append(self._elsewhere(burst, due, like))
             elif place < before:
@@ -115,6 +118,19 @@ class Film:
             if max(likes) < SAME_CARDS:
                 yield f"pictures seen at {due / FPS:.1f} s are not there ({max(likes):.0%} of a second)"
 
+    def _unspoken(self, talk: Talk, origin: float) -> Iterator[str]:
+        """What the customer said, and is not there."""
+        for said in talk.aloud:
+            sound = (np.frombuffer(said.pcm, np.int16) / 32768).astype(np.float32)
+            seconds = len(sound) / 16_000
+            if not _connected(talk, said.at - LATE_SECONDS, said.at + seconds + LOST_SECONDS):
+                continue
+            due = said.at + talk.seconds_to_wall - origin
+            wanted = _decibels(sound, 16_000)
+            _, like = _place(self.customer, wanted, due - LATE_SECONDS, due + LATE_SECONDS)
+            if like < LIKE_MICROPHONE:
+                yield f"what the customer said at {due:.1f} s is not there (likeness {like:.2f})"
+
     @property
     def offset_ms(self) -> float | None:
         """How much the voice lags behind the lips of the test cards; None where nothing is said."""
@@ -132,23 +148,31 @@ class Film:
     def _elsewhere(self, burst: "Burst", due: float, like: float) -> str:
         """What is wrong with a burst that does not stand where it was heard."""
         what = f"{len(burst.loudness) * STEP_SECONDS:.1f} s heard at {due:.1f} s"
-        place, best = self._place(burst.loudness, 0.0, self.audio_seconds)
+        place, best = _place(self.loudness, burst.loudness, 0.0, self.audio_seconds)
         if best >= LIKE:
             return f"{what} stand at {place:.1f} s (likeness there {best:.2f}, here {like:.2f})"
         return f"{what} are not there (likeness {like:.2f}, at most {best:.2f} at {place:.1f} s)"
 
-    def _place(self, burst: NDArray[np.float32], since: float, until: float) -> tuple[float, float]:
-        """Where a burst fits best in a span, in seconds, and how well (correlation)."""
-        first, last = max(0, round(since / STEP_SECONDS)), round(until / STEP_SECONDS)
-        best, place = -1.0, since
-        for at in range(first, last + 1):
-            there = self.loudness[at : at + len(burst)]
-            if len(there) < len(burst):
-                break
-            like = _correlation(burst, there)
-            if like > best:
-                best, place = like, at * STEP_SECONDS
-        return place, best
+
+def _place(
+    where: NDArray[np.float32], wanted: NDArray[np.float32], since: float, until: float
+) -> tuple[float, float]:
+    """Where loudness fits best in a span, in seconds, and how well (correlation)."""
+    first, last = max(0, round(since / STEP_SECONDS)), round(until / STEP_SECONDS)
+    best, place = -1.0, since
+    for at in range(first, last + 1):
+        there = where[at : at + len(wanted)]
+        if len(there) < len(wanted):
+            break
+        like = _correlation(wanted, there)
+        if like > best:
+            best, place = like, at * STEP_SECONDS
+    return place, best
+
+
+def _connected(talk: Talk, since: float, until: float) -> bool:
+    """Whether one connection lasted all the while."""
+    return any(each.began <= since and until <= (each.ended or math.inf) for each in talk.stretches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,21 +267,25 @@ def _burst(run: Sequence[Sound], until: float) -> Burst | None:
     return Burst(kept[0].at, loudness)
 
 
-def _loudness(path: Path) -> NDArray[np.float32]:
-    """RMS of the first channel for each 20 ms, in dBFS."""
+def _loudness(path: Path, channel: int) -> NDArray[np.float32]:
+    """How loud one channel is; nothing where there is none."""
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return np.zeros(0, np.float32)
-        rate = container.streams.audio[0].codec_context.sample_rate
-        parts = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
-    if not parts:
-        return np.zeros(0, np.float32)
-    sound = np.concatenate(parts).astype(np.float32)
+        codec = container.streams.audio[0].codec_context
+        if codec.channels <= channel:
+            return np.zeros(0, np.float32)
+        rate = codec.sample_rate
+        parts = [frame.to_ndarray()[channel] for frame in container.decode(audio=0)]
+    return _decibels(np.concatenate(parts).astype(np.float32), rate) if parts else np.zeros(0, np.float32)
+
+
+def _decibels(sound: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """RMS for each 20 ms, in dBFS; `sound` is -1 to 1."""
     step = round(rate * STEP_SECONDS)
     power = (sound[: len(sound) // step * step].reshape(-1, step) ** 2).mean(axis=1)
-    decibels = 10 * np.log10(np.maximum(power, 1e-12))
-    found: NDArray[np.float32] = np.maximum(decibels, FLOOR_DB).astype(np.float32)
-    return found
+    found: NDArray[np.float32] = np.maximum(10 * np.log10(np.maximum(power, 1e-12)), FLOOR_DB)
+    return found.astype(np.float32)
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

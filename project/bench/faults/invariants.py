@@ -34,9 +34,9 @@ class Seen:
     last_talk: Talk | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)  # the supervisor's
+    lost: Sequence[str] = ()  # parts that did not come back in time
     strangers: Sequence[str] = ()  # processes that belong to no part
     left_running: Sequence[str] = ()  # processes after the stack was stopped
-    keys_before: int = 0
 
     @property
     def begun(self) -> list[Talk]:
@@ -372,7 +372,8 @@ def broker_keys(seen: Seen) -> Problems:
 
 @_check("parts")
 def healthy(seen: Seen) -> Problems:
-    """Every part is there."""
+    """Every part came back, and is there."""
+    yield from seen.lost
     if not seen.status.get("ready"):
         for name, state in seen.status.get("parts", {}).items():
             if state["state"] not in ("ready", "done"):

@@ -76,6 +76,7 @@ class Sessions:
     pause_seconds: tuple[float, float] = (1.0, 4.0)
     voice: str = ""
     model: str = ""
+    spoken: float = 0.0  # the share of questions that are asked aloud; the stub alone understands them
     cards: bool = True  # every other one is with a test card, whose pictures can be told apart
 
 
@@ -108,6 +109,7 @@ class Plan:
     end_seconds: float = 600.0  # after the last fault everything has ended within this
 
     def __post_init__(self) -> None:
+        _demand(self.speech == "stub" or not self.sessions.spoken, "sessions: spoken needs `speech: stub`")
         if self.speech == "stub":
             _demand(
                 all(kind.part != "speech" for kind in self.failures.kinds),

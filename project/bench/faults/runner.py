@@ -45,6 +45,7 @@ class Run:
         self.breaker = Breaker(target, self.began)
         self.progress: list[tuple[float, float]] = []
         self.asked_again = 0
+        self.lost: list[str] = []
 
     def play(self) -> Seen:
         with Receiver() as receiver, tempfile.TemporaryDirectory(prefix="parley-faults-") as folder:
@@ -81,6 +82,7 @@ class Run:
                 last_talk=last,
                 facts=facts,
                 status=self._stack.status(),
+                lost=self.lost,
                 strangers=strangers(self._stack.supervisor_pid, self._stack.everything()),
             )
             self.asked_again = batch.asked_again
@@ -105,10 +107,19 @@ class Run:
                 together.append(waiting.pop(0))
             self._wait_until(partial(_reached, batch, together[0].at), batch, PATIENCE_SECONDS)
             if not batch.over:
-                self.breaker.happen(_distinct(together))
+                self._happen(_distinct(together))
                 self._wait_until(lambda: batch.over, batch, self._plan.failures.spare_seconds)
         if waiting:
             self.breaker.say(f"the batch was done before {len(waiting)} failures")
+
+    def _happen(self, failures: Sequence[Failure]) -> None:
+        """Break parts; one that does not come back fails its check, and the run goes on."""
+        try:
+            self.breaker.happen(failures)
+        except AssertionError as error:
+            told = str(error).partition("\n")[0]
+            self.breaker.say(told)
+            self.lost.append(told)
 
     def _wait_for(self, batch: Batch) -> None:
         self._wait_until(lambda: batch.over, batch, self._plan.end_seconds)

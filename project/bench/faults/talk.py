@@ -1,6 +1,7 @@
 """Customers who talk with the avatar while parts die, and come back as the browser does."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from websockets.exceptions import ConnectionClosed
 from project.bench.client import Event, LiveClient
 from project.bench.faults.plan import Sessions
 from project.bench.media import Watcher
+from project.bench.provider_stub import TRANSCRIPT
+from project.bench.recorded import Recorded
 
 QUESTIONS = (
     "When are you open?",
@@ -47,6 +50,14 @@ class Asked:
     trouble: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Aloud:
+    """What the customer said into the microphone, from a monotonic moment on: s16le at 16 kHz."""
+
+    at: float
+    pcm: bytes
+
+
 @dataclass
 class Talk:
     """One session, as its customer saw it. `seconds_to_wall` turns monotonic moments into Unix ones."""
@@ -57,6 +68,7 @@ class Talk:
     cards: bool = False  # the avatar was a test card
     asked: list[Asked] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
+    aloud: list[Aloud] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     rejoined: int = 0
     close_code: int | None = None
@@ -114,7 +126,9 @@ class Customers:
             try:
                 await conversation.begin()
                 for number in range(self.plan.questions):
-                    await conversation.ask(QUESTIONS[number % len(QUESTIONS)])
+                    aloud = draw.random() < self.plan.spoken
+                    question = TRANSCRIPT if aloud else QUESTIONS[number % len(QUESTIONS)]
+                    await conversation.ask(question, aloud=aloud)
                     await asyncio.sleep(draw.uniform(*self.plan.pause_seconds))
                     if conversation.over:
                         break
@@ -139,19 +153,32 @@ class _Conversation:
         self._talk.id = self._client.id
         await self._come_back(None)
 
-    async def ask(self, text: str) -> None:
-        """Ask and hear the answer, or note why not."""
+    async def ask(self, text: str, *, aloud: bool = False) -> None:
+        """Ask, in writing or aloud, and hear the answer, or note why not."""
         asked = Asked(text, time.monotonic())
         self._talk.asked.append(asked)
         try:
             if self._gone:
                 await self._come_back(self._last)
-            asked.at = await self._client.user_text(text)
+            asked.at = await (self._say(text) if aloud else self._client.user_text(text))
             await self._hear_out(asked)
         except LOST as error:
             asked.trouble = str(error)[:200] or type(error).__name__
+        finally:
+            await self._hush()
         if self._gone:
             await self._come_back(self._last)
+
+    async def _say(self, text: str) -> float:
+        pcm = Recorded.babbled(text).pcm
+        at = await self._client.speak(pcm)
+        self._talk.aloud.append(Aloud(at, pcm))
+        return at
+
+    async def _hush(self) -> None:
+        """Switch the microphone off, whatever its connection met."""
+        with contextlib.suppress(*LOST):
+            await self._client.hush()
 
     async def _hear_out(self, asked: Asked) -> None:
         """Wait for the end of the answer; media that stopped coming is connected again, as browsers do."""
@@ -209,6 +236,7 @@ class _Conversation:
                 self.over = True
                 return
             try:
+                await self._hush()
                 await self._client.leave()  # where only the media was lost, the socket is opened anew as well
                 self._client.close_code = None
                 await self._client.join(since=since)

@@ -6,9 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from project.bench.faults.films import Card, Film
-from project.bench.faults.talk import Stretch, Talk
+from project.bench.faults.films import Card, Film, _decibels
+from project.bench.faults.talk import Aloud, Stretch, Talk
 from project.bench.media import Picture, Watcher
+from project.bench.recorded import Recorded
 from tests.project.bench.faults.seen import BEGAN, ORIGIN, film, sounds
 from tests.project.bench.faults.seen import talk as spoken
 from workers.adapters.avatar.mock import card
@@ -105,3 +106,28 @@ def test_what_was_heard_elsewhere_is_told_with_its_place():
 
 def test_a_session_that_was_heard_has_an_origin():
     assert film().unlike(spoken(), None) == ["the session has no origin"]
+
+
+def said(place: float | None, *, ended: float = BEGAN + 20) -> tuple[Film, Talk]:
+    """A customer who said something after 3 s, and a recording that has it elsewhere or nowhere."""
+    pcm = Recorded.babbled("When are you open?").pcm
+    talk = Talk(id="ses_1", stretches=[Stretch(Watcher(), BEGAN, ended)], seconds_to_wall=ORIGIN - BEGAN)
+    talk.aloud.append(Aloud(BEGAN + 3, pcm))
+    made = film(frames=500)
+    made.customer = np.full(1000, -60.0, np.float32)
+    if place is not None:
+        loud = _decibels((np.frombuffer(pcm, np.int16) / 32768).astype(np.float32), 16_000)
+        made.customer[round(place * 50) :][: len(loud)] = loud
+    return made, talk
+
+
+@pytest.mark.parametrize(("place", "there"), [(3.2, True), (9.0, False), (None, False)])
+def test_what_the_customer_said_is_looked_for_in_its_place(place, there):
+    made, talk = said(place)
+    wrong = made.unlike(talk, ORIGIN)
+    assert wrong == [] if there else "what the customer said at 3.0 s is not there" in wrong[0]
+
+
+def test_what_was_said_to_a_dying_host_is_not_looked_for():
+    made, talk = said(None, ended=BEGAN + 4)
+    assert made.unlike(talk, ORIGIN) == []
