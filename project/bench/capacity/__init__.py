@@ -1,0 +1,1 @@
+"""How many machines so many customers need: measured costs, assumptions in one file, and plain arithmetic."""
