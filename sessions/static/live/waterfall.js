@@ -26,8 +26,8 @@ export const WAITS = [
   ["playout", "Sending"],
 ];
 const STEPS = [20, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 20_000, 30_000, 60_000];
-const MOST_TICKS = 6;
-const NUMBERED = 2.5; // percent of the line that a sentence's number needs
+const NARROW = "(max-width: 44rem)"; // as in latency.css
+const DIGIT = 8; // pixels of a sentence's number, and of the room around it
 
 export const duration = (ms) => (Math.abs(ms) < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`);
 
@@ -45,7 +45,7 @@ export function waterfall(stages, whole) {
     if (found.length) chart.append(el("span", { class: "fall-name" }, name), lane(pieces(found), colour, end));
   }
   const ticks = el("div", { class: "fall-ticks num" });
-  const step = STEPS.find((one) => end / one <= MOST_TICKS) ?? STEPS.at(-1);
+  const step = STEPS.find((one) => end / one <= (narrow() ? 4 : 6)) ?? STEPS.at(-1);
   for (let at = 0; at <= end; at += step) {
     const edge = at === 0 ? " first" : at > end * 0.92 ? " last" : "";
     ticks.append(placed(el("span", { class: `fall-tick${edge}` }, duration(at)), at / end));
@@ -77,7 +77,8 @@ function lane(stages, colour, end) {
     const waited = Math.min(Math.max((stage.first_ms ?? stage.from_ms) - stage.from_ms, 0), until - stage.from_ms);
     const work = el("span", { class: "fall-work" });
     work.style.setProperty("--left", `${(100 * waited) / Math.max(1, until - stage.from_ms)}%`);
-    if (stage.piece && (100 * (until - stage.from_ms - waited)) / end >= NUMBERED) work.textContent = String(stage.piece);
+    const number = numbers(stage);
+    if (number && ((until - stage.from_ms - waited) / end) * pixels() >= DIGIT * (number.length + 1)) work.textContent = number;
     bar.append(work);
     line.append(bar);
   }
@@ -96,10 +97,20 @@ function words(stage) {
   return `${what}: ${duration(stage.from_ms)} to ${duration(stage.to_ms)}${first}`;
 }
 
-function sentence({ piece, pieces: several }) {
-  if (piece === undefined) return "";
-  return several ? `sentences ${piece} to ${piece + several - 1}` : `sentence ${piece}`;
+function sentence(stage) {
+  const number = numbers(stage);
+  return number && `${stage.pieces ? "sentences" : "sentence"} ${number}`;
 }
+
+function numbers({ piece, pieces: several }) {
+  if (piece === undefined) return "";
+  return several ? `${piece}–${piece + several - 1}` : String(piece);
+}
+
+const narrow = () => matchMedia(NARROW).matches;
+
+/** About how long a line is: it is drawn before it stands in the page. */
+const pixels = () => (narrow() ? innerWidth - 70 : Math.min(innerWidth, 1120) - 200);
 
 /** The same as a table. */
 export function table(stages, title) {

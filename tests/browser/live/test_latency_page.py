@@ -75,6 +75,15 @@ def test_the_whole_answer_shows_every_sentence(opened) -> None:
     assert bars(page, "Heard")[-1]["to"] == pytest.approx(1, abs=0.01)
 
 
+def test_sentences_that_are_told_as_one_have_their_numbers(opened) -> None:
+    def change(told: dict[str, Any]) -> None:
+        told["turns"][1]["stages"].append(stage("playout", 6300, 12_000, piece=13, pieces=4))
+
+    page = opened(api=Timed(change))
+    page.get_by_label("Show").select_option("whole")
+    assert [bar["text"] for bar in bars(page, "Heard")] == ["1", "2", "13–16"]  # noqa: RUF001
+
+
 def test_keys_open_an_answer_and_its_table(opened) -> None:
     page = opened(PAGE + "#answer-5")
     assert page.locator("#answer-5 > details").evaluate("(details) => details.open")
