@@ -57,3 +57,22 @@ def test_a_key_that_no_header_takes_is_refused_and_not_told(monkeypatch, value) 
     with pytest.raises(ImproperlyConfigured, match="ACME_API_KEY") as refused:
         env.env_key("ACME_API_KEY")
     assert "11" not in str(refused.value)
+
+
+@pytest.mark.parametrize("raw", ["1.1", "-0.1", "half", "nan"])
+def test_a_share_is_a_number_from_0_to_1(monkeypatch, raw) -> None:
+    assert env.env_share("OTEL_TRACES_SAMPLER_ARG", 1.0) == 1.0
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
+    assert env.env_share("OTEL_TRACES_SAMPLER_ARG", 1.0) == 0.25
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", raw)
+    with pytest.raises(ImproperlyConfigured, match="OTEL_TRACES_SAMPLER_ARG"):
+        env.env_share("OTEL_TRACES_SAMPLER_ARG", 1.0)
+
+
+def test_pairs_are_read_decoded_and_a_wrong_one_is_not_told(monkeypatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%2Cb=, x-team = blue")
+    assert env.env_pairs("OTEL_EXPORTER_OTLP_HEADERS") == {"api-key": "a,b=", "x-team": "blue"}
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "secret-4711")
+    with pytest.raises(ImproperlyConfigured, match="OTEL_EXPORTER_OTLP_HEADERS") as refused:
+        env.env_pairs("OTEL_EXPORTER_OTLP_HEADERS")
+    assert "4711" not in str(refused.value)
