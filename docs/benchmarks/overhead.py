@@ -1,4 +1,4 @@
-"""What counting costs, beside what is counted: `python -m docs.benchmarks.overhead`.
+"""What counting, logs and traces cost, beside the work: `python -m docs.benchmarks.overhead`.
 
 Figures are kept in a folder with eight other processes, as on a busy machine. Work and counting take
 turns, and each is measured in CPU time of this process alone, so that a busy machine slows both alike.
@@ -33,6 +33,7 @@ django.setup()
 
 from django.test import Client
 
+from docs.benchmarks import _telling
 from docs.benchmarks.encode import FRAMES, PART, Talking
 from project.metrics import instruments, page, publishing
 from sessions import figures as session_figures
@@ -154,6 +155,7 @@ def rows(repeats: int) -> list[tuple[str, float, str, float]]:
             f"{SCRAPE_SECONDS} s of one core, for all processes together",
             SCRAPE_SECONDS * 1000.0,
         ),
+        *_telling.rows(cpu_ms, repeats, fragment),
     ]
 
 
@@ -166,7 +168,7 @@ def main() -> int:
             found = rows(options.repeats)
     finally:
         shutil.rmtree(HOME, ignore_errors=True)
-    print("| Counting for | takes (CPU ms) | beside | which takes (CPU ms) | share |")
+    print("| Telling of | takes (CPU ms) | beside | which takes (CPU ms) | share |")
     print("|---|---|---|---|---|")
     for name, took, beside, whole in found:
         print(f"| {name} | {took:.4f} | {beside} | {whole:.1f} | {took / whole:.3%} |")
