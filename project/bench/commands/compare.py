@@ -13,7 +13,7 @@ from pathlib import Path
 
 from project.bench import baseline, comparing, gates
 from project.bench.baseline import Baseline, Run
-from project.bench.comparing import Comparison
+from project.bench.comparing import Comparison, Verdict
 from project.bench.results import Result
 
 
@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the results as the baseline; several of one measurement become one, with their spread",
     )
     parser.add_argument("--baseline-file", type=Path, default=baseline.FILE, help="another baseline")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail also where the values vary too much to say"
+    )
     parser.add_argument("--gates", type=Path, default=gates.FILE, help="how figures are judged")
     parser.add_argument(
         "--allow-missing", action="store_true", help="a figure may be missing that was measured before"
@@ -47,13 +50,15 @@ def run(options: argparse.Namespace) -> int:
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "compare.md").write_text(text, encoding="utf-8")
-    return status(comparisons, allow_missing=options.allow_missing)
+    return status(comparisons, allow_missing=options.allow_missing, strict=options.strict)
 
 
-def status(comparisons: list[Comparison], *, allow_missing: bool = False) -> int:
-    """1 when something became worse, or is not measured any more."""
-    bad = [one for each in comparisons for one in each.of("worse", "missing")]
-    return int(any(one.verdict == "worse" or not allow_missing for one in bad))
+def status(comparisons: list[Comparison], *, allow_missing: bool = False, strict: bool = False) -> int:
+    """1 when something became worse, or is not measured any more; if strict, also when nobody can say."""
+    bad: list[Verdict] = ["worse"]
+    bad += [] if allow_missing else ["missing"]
+    bad += ["unclear"] if strict else []
+    return int(any(each.of(*bad) for each in comparisons))
 
 
 def _load(path: Path) -> Result:

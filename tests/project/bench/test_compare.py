@@ -86,6 +86,15 @@ def test_a_figure_that_is_gone_fails_unless_that_is_allowed(tmp_path: Path):
     assert run(result(tmp_path), gone, "--allow-missing") == 0
 
 
+def test_what_nobody_can_say_fails_only_where_that_is_asked_for(tmp_path: Path):
+    unsure = result(tmp_path, 26.5)
+    told = json.loads(unsure.read_text())
+    told["metrics"][0]["values"] = [20.0, 22.0, 26.0, 27.0, 28.0, 30.0, 33.0]
+    unsure.write_text(json.dumps(told))
+    assert run(result(tmp_path), unsure) == 0
+    assert run(result(tmp_path), unsure, "--strict") == 1
+
+
 def test_a_folder_stands_for_its_result(tmp_path: Path):
     folder = tmp_path / "outputs"
     folder.mkdir()
