@@ -13,7 +13,14 @@ from sessions.models import Session
 from tests.support.sessions import create
 
 SHOP = "https://shop.example.com"
-PROTECTED = ["/live/", "/sessions/", "/sessions/ses_1", "/live/console/", "/live/console/sessions"]
+PROTECTED = [
+    "/live/",
+    "/sessions/",
+    "/sessions/ses_1",
+    "/sessions/ses_1/latency",
+    "/live/console/",
+    "/live/console/sessions",
+]
 
 
 @pytest.fixture
@@ -124,7 +131,7 @@ def staff(db):
 def test_the_console_lists_what_goes_on_with_its_last_figures(made, staff) -> None:
     services.turn_save(made.session.pk, 1, who="user", text="Hello")
     services.turn_save(made.session.pk, 2, who="avatar", metrics={"llm_first_token_ms": 200})
-    services.turn_save(made.session.pk, 4, who="avatar", metrics={"llm_first_token_ms": 150})
+    services.turn_save(made.session.pk, 4, who="avatar", metrics={"llm_first_token_ms": 150, "stages": [{}]})
     (row,) = json.loads(staff.get("/live/console/sessions").content)["results"]
     assert row["id"] == made.session.pk
     assert row["owner"] == "alice@example.com"
