@@ -57,6 +57,7 @@ class Search(Generic[T]):
             database=None,
             deadline=None,
             verbosity=Verbosity.quiet,
+            print_blob=False,
             phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,

@@ -29,7 +29,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 # A client may meet these; what a session does of itself when nobody connects media is among them.
 CLOSES = {1000, 4400, 4409, 4410, 4429}
 ENDS = {"connect_timeout", "disconnected", "client_ended", "idle_timeout", "max_duration", "avatar_ended"}
-MANY_REFUSALS = 40  # nearly as many as a socket may have
+MANY_MESSAGES = 40  # nearly as many as may be refused before the socket is closed
 # These say that something of ours broke.
 OURS = {"internal_error", "database_unavailable", "host_unreachable"}
 
@@ -49,7 +49,7 @@ class Line:
             base_url=base_url, headers={"Authorization": f"Bearer {key}"}, timeout=SECONDS
         )
         self._codes = known_codes()
-        self._refused = 0  # on this socket
+        self._sent = 0  # over this socket
         self._socket: ClientConnection | None = None
         self.session: dict[str, Any] | None = None
         self.heard: list[dict[str, Any]] = []
@@ -78,7 +78,7 @@ class Line:
             self._socket = await connect(
                 url, max_size=2**20, compression=None, ping_interval=None, proxy=None
             )
-            self._refused = 0
+            self._sent = 0
             with contextlib.suppress(ConnectionClosed):
                 await self._socket.send('{"type": "ping"}')
             if await self._until_pong():
@@ -98,6 +98,7 @@ class Line:
         self.heard = []
         with contextlib.suppress(ConnectionClosed):
             for message in messages:
+                self._sent += 1
                 await socket.send(message["text"] if "text" in message else bytes.fromhex(message["bytes"]))
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
@@ -137,15 +138,15 @@ class Line:
 
     def _error(self, event: dict[str, Any]) -> None:
         code = event.get("code")
-        self._refused += 1
         if code in OURS or code not in self._codes:
             raise Broken(f"error {code}: {event.get('detail')}")
         if not event.get("detail"):
             raise Broken(f"error {code} says nothing")
 
     def _closed(self, code: int) -> None:
-        # Who goes on sending while the server hangs up has the line reset, and may miss the last word.
-        hung_up = code == 1006 and self._refused >= MANY_REFUSALS
+        # Hanging up on a client who goes on sending resets the line, and what was said last is lost with it.
+        # A process that died is seen by the guard.
+        hung_up = code == 1006 and self._sent >= MANY_MESSAGES
         if code not in CLOSES and not hung_up:
             raise Broken(f"the socket closed with {code}")
         if code == 1000 and self.session is not None:
