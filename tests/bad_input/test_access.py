@@ -4,6 +4,7 @@ import pytest
 from django.urls import path
 from django.urls.resolvers import URLPattern
 
+from sessions.routing import application
 from tests.bad_input import access
 from tests.bad_input.access import KINDS, Caller, allowed, kind, patterns
 
@@ -30,3 +31,11 @@ def test_things_are_their_owners(method: str) -> None:
             assert not {200, 201, 202, 204} & allowed(NOBODY, pattern, method)
             if method != "OPTIONS":
                 assert not {200, 201, 202, 204} & allowed(STRANGER, pattern, method)
+
+
+# Who may open these; what everybody else is told is in tests/stack/test_live_sockets.py.
+SOCKETS = {r"^ws/sessions/(?P<session_id>ses_[0-9a-f]{32})/?$": "a session's token", "": "nobody"}
+
+
+def test_every_socket_was_thought_of() -> None:
+    assert {str(route.pattern) for route in application.routes} == set(SOCKETS)
