@@ -20,7 +20,7 @@ from rtc.frames import FRAME_SECONDS
 Input = Literal["text", "voice", "audio"]
 REPORT_WAIT_SECONDS = 3.0  # the first sender report comes within one
 SETTLE_SECONDS = 0.3
-GIVE_WAY_SECONDS = 20.0
+GIVE_WAY_SECONDS = 10.0
 
 
 @dataclass
@@ -150,7 +150,8 @@ async def interrupted(client: LiveClient, question: str, after_seconds: float) -
 async def spoken_over(client: LiveClient, question: str, voice: Recorded, after_seconds: float) -> float:
     """Ask, speak into the answer after so long, and time until the avatar gives way.
 
-    Returns milliseconds from the first sound of the voice to the first packet of silence.
+    Returns milliseconds from the first sound of the voice to the first packet of silence. What was said is
+    answered afterwards, so the next one needs another session.
     """
     begun = await client.user_text(question)
     await client.first_sound(begun)
@@ -161,6 +162,4 @@ async def spoken_over(client: LiveClient, question: str, voice: Recorded, after_
         silent = await client.silence(opened + voice.first_ms / 1000, quiet=0.5, seconds=GIVE_WAY_SECONDS)
     finally:
         await client.hush()
-    await asyncio.sleep(SETTLE_SECONDS)
-    await client.silence(await client.send("avatar.interrupt"), quiet=1.0, seconds=GIVE_WAY_SECONDS)
     return silent
