@@ -193,6 +193,14 @@ class Gatherer(RTCIceGatherer):
         self._connection: IceConnection = connection
 
 
+# The socket, where it sends to, and whether it is closed.
+Path = tuple[Any, tuple[str, int], Callable[[], bool]]
+
+
+def _never() -> bool:
+    return False
+
+
 class MediaTransport(RTCDtlsTransport):
     """aiortc's DTLS transport with the short way for media."""
 
@@ -202,7 +210,7 @@ class MediaTransport(RTCDtlsTransport):
         self.packets_sent = 0
         self.bytes_sent = 0
         self._handler: MediaHandler | None = handler
-        self._path: tuple[Any, tuple[str, int]] | None = None
+        self._path: Path | None = None
         self.on("statechange", self._state_changed)
 
     def fingerprint(self) -> str:
@@ -229,6 +237,7 @@ class MediaTransport(RTCDtlsTransport):
             self.connection.media = self._media
         else:
             self.connection.media = None
+            self._path = None
 
     def send(self, packet: bytes) -> bool:
         """Encrypt and send one RTP packet; False when it was dropped (no path, or a full socket)."""
@@ -241,7 +250,8 @@ class MediaTransport(RTCDtlsTransport):
     def _send_protected(self, packet: bytes, *, rtcp: bool) -> bool:
         session = self._tx_srtp
         path = self._path or self._find_path()
-        if session is None or path is None:
+        # ICE closes its socket when the client is gone, before it tells anybody; a closed one raises.
+        if session is None or path is None or path[2]():
             return False
         try:
             data = session.protect_rtcp(packet) if rtcp else session.protect(packet)
@@ -252,11 +262,13 @@ class MediaTransport(RTCDtlsTransport):
         self.bytes_sent += len(data)
         return True
 
-    def _find_path(self) -> tuple[Any, tuple[str, int]] | None:
+    def _find_path(self) -> Path | None:
         if self.state != "connected" or (path := self.connection.path()) is None:
             return None
         protocol, address = path
-        self._path = (protocol.transport, address)
+        # That of a relay has no such question: it takes what it cannot send, and says nothing.
+        closed = getattr(protocol.transport, "is_closing", _never)
+        self._path = (protocol.transport, address, closed)
         return self._path
 
     def check_path(self) -> None:

@@ -1,11 +1,13 @@
 """What rtc/transport.py leans on inside aiortc and aioice: fails loudly when another version differs."""
 
+import asyncio
 import inspect
 from importlib.metadata import version
 
 import aioice
 import aiortc.rtcdtlstransport
 import aiortc.rtcicetransport
+import pytest
 from aioice.ice import CandidatePair, StunProtocol
 
 from rtc.ice import IceConfig
@@ -97,3 +99,27 @@ async def test_sending_without_a_path_drops() -> None:
 
 def test_a_process_has_one_certificate() -> None:
     assert certificate() is certificate()
+
+
+class Plain:
+    """Keys that leave packets as they are."""
+
+    def protect(self, packet: bytes) -> bytes:
+        return packet
+
+
+async def test_a_packet_is_dropped_when_ice_closed_its_socket_under_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = IceConnection(IceConfig(host_addresses=("127.0.0.1",)), "ses_1")
+    await connection.gather_candidates()
+    (protocol,) = connection._protocols
+    transport = MediaTransport(connection, Nobody())
+    monkeypatch.setattr(transport, "_tx_srtp", Plain())
+    monkeypatch.setattr(connection, "path", lambda: (protocol, ("127.0.0.1", 9)))
+    monkeypatch.setattr(type(transport), "state", "connected")
+    assert transport.send(b"packet") is True
+    protocol.transport.close()  # as when the client's consent ran out
+    await asyncio.sleep(0)
+    assert transport.send(b"packet") is False
+    assert transport.packets_sent == 1
