@@ -146,8 +146,11 @@ def post(http: httpx.Client, service: Service, count: int) -> list[str]:
     return [str(answer.raise_for_status().json()["id"]) for answer in answers]
 
 
-def made(http: httpx.Client, clips: Sequence[str]) -> float:
-    """Wait for all of them; returns seconds of film. Raises `BenchError` when one does not succeed."""
+def made(http: httpx.Client, clips: Sequence[str], every: float = 0.2) -> float:
+    """Wait for all of them, asking so often (s); returns seconds of film.
+
+    Raises `BenchError` when one does not succeed.
+    """
     until = time.monotonic() + CLIP_SECONDS
     seconds, waiting = 0.0, list(clips)
     while waiting:
@@ -158,7 +161,7 @@ def made(http: httpx.Client, clips: Sequence[str]) -> float:
         elif clip["status"] not in ("queued", "running") or time.monotonic() > until:
             raise BenchError(f"A clip {clip['status']}: {clip['failure']}")
         else:
-            time.sleep(0.1)
+            time.sleep(every)
     return seconds
 
 
