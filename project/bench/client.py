@@ -277,11 +277,11 @@ class LiveClient:
 
     async def hush(self) -> None:
         """Switch the microphone off."""
-        if self._microphone is not None:
-            self._microphone.cancel()
+        microphone, self._microphone = self._microphone, None
+        if microphone is not None:
+            microphone.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._microphone
-            self._microphone = None
+                await microphone
 
     async def _speak_rtc(self, pcm16k: bytes) -> None:
         assert self.peer is not None

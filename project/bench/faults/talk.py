@@ -177,7 +177,7 @@ class _Conversation:
 
     async def _hush(self) -> None:
         """Switch the microphone off, whatever its connection met."""
-        with contextlib.suppress(*LOST):
+        with contextlib.suppress(Exception):
             await self._client.hush()
 
     async def _hear_out(self, asked: Asked) -> None:
