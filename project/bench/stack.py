@@ -24,7 +24,7 @@ from project.embedded.home import Home
 from project.embedded.process import marked
 from project.embedded.stack import NAMES, ROOT
 
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 # What the suite or a developer's shell may have set: a stack under test gets its own.
 OURS = (
@@ -231,11 +231,11 @@ class EmbeddedStack:
     def restarts(self, part: str) -> int:
         return int(self._state(part)["restarts"])
 
-    def wait_healthy(self, seconds: float = 60.0) -> None:
+    def wait_healthy(self, seconds: float = 180.0) -> None:
         """Wait until every part is ready."""
         self.wait_until(lambda: bool(self.status()["ready"]), "every part is ready", seconds)
 
-    def wait_restarted(self, part: str, old_pid: int, seconds: float = 60.0) -> None:
+    def wait_restarted(self, part: str, old_pid: int, seconds: float = 180.0) -> None:
         """Wait until a part that was killed is ready again as another process."""
 
         def again() -> bool:
@@ -244,7 +244,7 @@ class EmbeddedStack:
 
         self.wait_until(again, f"{part} is ready again", seconds)
 
-    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 180.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert self.exit_status is None, f"The stack ended while waiting until {what}\n{self.logs()}"

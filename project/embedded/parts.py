@@ -22,7 +22,7 @@ class Part:
     cwd: Path | None = None
     needs: tuple[str, ...] = ()
     probe: Probe | None = None
-    start_seconds: float = 60.0
+    start_seconds: float = 180.0  # a bound for what hangs; a busy machine takes its time
     stop_seconds: float = 5.0
     nice: int = 0
     pass_fds: tuple[int, ...] = ()

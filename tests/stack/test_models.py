@@ -38,7 +38,7 @@ WIDTH, HEIGHT = 240, 400
 KEY = "key-of-the-model-servers"
 WORDS = "Good day to you."
 PORTRAIT = Path(__file__).parents[1] / "data/portraits/mei.jpg"
-STARTED_SECONDS = 120
+STARTED_SECONDS = 300
 
 ROWS = {
     "wav2lip": ("local", "omnirt"),
