@@ -317,9 +317,7 @@ class Registry(Office):
 
     def _ending(self, session: LiveSession, reason: str) -> asyncio.Task[None]:
         if session.ending is None:
-            session.ending = self._spawn(
-                self._end(session, reason), f"end {session.id}", session=session.id
-            )
+            session.ending = self._spawn(self._end(session, reason), f"end {session.id}", session=session.id)
         return session.ending
 
     async def _end(self, session: LiveSession, reason: str) -> None:
