@@ -253,7 +253,8 @@ def _transcript(talk: Talk, rows: Sequence[dict[str, Any]]) -> Problems:
     asked = [one.text for one in talk.asked]
     if not _is_part(written, asked):
         yield f"asked {asked}, written {written}"
-    if missing := [one.text for one in talk.asked if one.answered and one.text not in written]:
+    typed = [one for one in talk.asked if not one.aloud]
+    if missing := [one.text for one in typed if one.answered and one.text not in written]:
         yield f"answered, but not in the transcript: {missing}"
 
 

@@ -48,6 +48,7 @@ class Asked:
     at: float
     answered: bool = False
     trouble: str = ""
+    aloud: bool = False  # what was not understood is answered by an apology
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class _Conversation:
 
     async def ask(self, text: str, *, aloud: bool = False) -> None:
         """Ask, in writing or aloud, and hear the answer, or note why not."""
-        asked = Asked(text, time.monotonic())
+        asked = Asked(text, time.monotonic(), aloud=aloud)
         self._talk.asked.append(asked)
         try:
             if self._gone:
