@@ -14,10 +14,9 @@ from generation.clips.leases import Lease, LeaseLost, StopWork
 from generation.clips.models import Clip, ClipFragment, ClipStatus, ClipUtterance, FragmentStatus
 from storage import fragments
 from storage.fragments import FragmentInfo
-from workers import dispatch
+from workers import dispatch, profiles
 from workers.adapters.avatar.base import AudioWindow, Renderer
 from workers.gpu import figures
-from workers.profiles import load_profile
 from workers.rendering.fragment import render_fragment as draw_and_encode
 
 _log = logging.getLogger(__name__)
@@ -33,7 +32,9 @@ def render_fragment(clip_id: str, index: int) -> None:
     if clip.status != ClipStatus.RUNNING or clip.cancel_requested_at is not None:
         outcome.cancel_if_idle(clip_id)
         return
-    profile = load_profile(clip.model)
+    if clip.model not in profiles.model_ids():  # the reconciler gives it time to come back, and ends it
+        return
+    profile = profiles.load_profile(clip.model)
     if not profile.stateless:  # the model was moved to another backend meanwhile
         dispatch.render_stream(clip_id, profile.queue)
         return
@@ -98,7 +99,7 @@ def encoded(renderer: Renderer, stream: Any, clip: Clip, fragment: ClipFragment,
 
 def window(clip: Clip, fragment: ClipFragment) -> AudioWindow:
     """What is heard of a fragment."""
-    profile = plan.hearing(load_profile(clip.model))
+    profile = plan.hearing(profiles.load_profile(clip.model))
     start, end = sound.overlapping(profile, fragment.start_frame, fragment.frames)
     heard = pieces(clip.pk, start, end)
     return sound.window(profile, fragment.start_frame, fragment.frames, heard, actors.load_pcm)

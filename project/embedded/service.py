@@ -49,7 +49,7 @@ async def run(
     with _signals() as stop, home.held():
         secrets = home.secrets()
         for left in home.run.iterdir():
-            left.unlink()
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
         shutil.rmtree(home.figures, ignore_errors=True)
         if left_over := sweep(secrets["marker"]):
             _say(f"Ended {left_over} processes that an earlier run had left behind.")

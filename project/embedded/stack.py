@@ -254,8 +254,8 @@ def _worker(
         cwd=ROOT,
         needs=("migrate", "valkey"),
         probe=probes.file(ready),
-        # Whoever steps back gets a core late on a busy machine; ended at 60 s, it would never start.
-        start_seconds=60.0 + 8 * nice,
+        # Whoever steps back gets a core late on a busy machine; ended too soon, it would never start.
+        start_seconds=180.0 + 8 * nice,
         before=_removing([ready]),
         nice=nice,
     )

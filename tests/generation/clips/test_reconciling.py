@@ -219,6 +219,14 @@ def test_a_clip_whose_models_file_is_gone_holds_up_no_other(make, broker, forget
     assert finish(clip, broker, forget).status == "succeeded"
 
 
+def test_a_message_of_a_clip_whose_models_file_is_gone_is_let_go(make, broker, forget) -> None:
+    clip = make(script="This is the first sentence of several. " * 6)
+    broker.step()
+    Clip.objects.filter(pk=clip.pk).update(model="gone")
+    rendering.render_fragment(clip.pk, 0)
+    assert clip.fragments.get(index=0).attempts == 0
+
+
 @pytest.fixture
 def goes_on():
     """Whether a clip is neither failed nor over."""

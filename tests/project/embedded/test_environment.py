@@ -225,5 +225,5 @@ def test_a_wrong_address_of_a_model_server_stops_the_stack_by_name(home: Home, p
 
 def test_whoever_steps_back_may_take_longer_to_start(home: Home, ports: Ports) -> None:
     parts = {part.name: part for part in stack.parts(_plan(home, ports))}
-    assert parts["live1"].start_seconds == parts["web1"].start_seconds == 60
-    assert parts["render1"].start_seconds == parts["avatars"].start_seconds == 180
+    assert parts["live1"].start_seconds == parts["web1"].start_seconds == 180
+    assert parts["render1"].start_seconds == parts["avatars"].start_seconds == 300
