@@ -7,6 +7,7 @@ one pass.
 """
 
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import transaction
@@ -87,11 +88,12 @@ def _wanted(clips: QuerySet[Clip]) -> QuerySet[Clip]:
 
 def _send_clips(clips: QuerySet[Clip], task: str, queue: str) -> int:
     send = {dispatch.SPEAK: dispatch.speak, dispatch.ASSEMBLE: dispatch.assemble}[task]
-    waiting = _waiting(queue)
+    stale = clips.filter(_stale())
+    waiting = _waiting(queue) if stale.exists() else None
     if waiting is None:
         return 0
     sent = 0
-    for clip in clips.filter(_stale()).order_by("created_at")[:MOST_AT_ONCE]:
+    for clip in stale.order_by("created_at")[:MOST_AT_ONCE]:
         if dispatch.identity(task, clip.pk) in waiting:
             continue
         with transaction.atomic():
@@ -104,8 +106,6 @@ def _send_clips(clips: QuerySet[Clip], task: str, queue: str) -> int:
 
 
 def send_fragments() -> int:
-    # The queues are asked before the rows: what is taken from a queue in between is seen as held.
-    waiting = {profile.queue: _waiting(profile.queue) for profile in profiles.profiles()}
     fragments = ClipFragment.objects.filter(
         _stale(),
         status__in=(FragmentStatus.PENDING, FragmentStatus.RUNNING),
@@ -113,11 +113,13 @@ def send_fragments() -> int:
         clip__cancel_requested_at=None,
         clip__model__in=_stateless(),
     )
+    # The queues are asked before the rows: what is taken from a queue in between is seen as held.
+    waiting = _waiting_of(fragments.order_by().values_list("clip__model", flat=True).distinct())
     sent = 0
     for fragment in fragments.select_related("clip").order_by("clip__created_at", "index")[:MOST_AT_ONCE]:
         queue = profiles.load_profile(fragment.clip.model).queue
         name = dispatch.identity(dispatch.RENDER_FRAGMENT, fragment.clip_id, fragment.index)
-        messages = waiting[queue]
+        messages = waiting.get(queue)
         if messages is not None and name not in messages:
             sent += _send_fragment(fragment, queue)
     if sent:
@@ -136,7 +138,6 @@ def _send_fragment(fragment: ClipFragment, queue: str) -> bool:
 
 def send_streams() -> int:
     """Send the clips of stateful models again, each as a whole."""
-    waiting = {load_profile(model).queue: _waiting(load_profile(model).queue) for model in _stateful()}
     undone = ClipFragment.objects.filter(clip=OuterRef("pk")).exclude(status=FragmentStatus.DONE)
     clips = Clip.objects.filter(
         Exists(undone),
@@ -145,10 +146,11 @@ def send_streams() -> int:
         status=ClipStatus.RUNNING,
         cancel_requested_at=None,
     )
+    waiting = _waiting_of(clips.order_by().values_list("model", flat=True).distinct())
     sent = 0
     for clip in clips.order_by("created_at")[:MOST_AT_ONCE]:
         queue = load_profile(clip.model).queue
-        messages = waiting[queue]
+        messages = waiting.get(queue)
         if messages is not None and dispatch.identity(dispatch.RENDER_STREAM, clip.pk) not in messages:
             sent += _send_stream(clip.pk, queue)
     return sent
@@ -171,6 +173,11 @@ def _stateless() -> list[str]:
 
 def _stateful() -> list[str]:
     return [profile.id for profile in profiles.profiles() if not profile.stateless]
+
+
+def _waiting_of(models: Iterable[str]) -> dict[str, set[tuple[str, ...]] | None]:
+    """What waits in the queues of these models. Those of nobody's clips are not read: they may be long."""
+    return {queue: _waiting(queue) for queue in {load_profile(model).queue for model in models}}
 
 
 def _waiting(queue: str) -> set[tuple[str, ...]] | None:

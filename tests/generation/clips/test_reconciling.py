@@ -50,6 +50,21 @@ def test_what_waits_in_the_queue_is_not_sent_again(make, broker, forget) -> None
     assert len(broker.messages) == before
 
 
+def test_queues_are_read_only_where_something_may_be_lost(make, broker, forget, monkeypatch) -> None:
+    read: list[str] = []
+    waiting = dispatch.waiting
+    monkeypatch.setattr(dispatch, "waiting", lambda queue: read.append(queue) or waiting(queue))
+    reconciling.reconcile()
+    clip = make(script="This is the first sentence of several. " * 6)
+    broker.step()
+    reconciling.reconcile()
+    assert read == [], "whatever there is was sent a moment ago"
+    forget(clip)
+    reconciling.reconcile()
+    assert set(read) <= {dispatch.SPEECH_QUEUE, f"batch.{clip.model}"}
+    assert f"batch.{clip.model}" in read
+
+
 def test_a_crowded_queue_is_left_until_it_is_shorter(make, broker, forget, monkeypatch) -> None:
     clip = make(script="This is the first sentence of several. " * 6)
     broker.step()
