@@ -78,15 +78,20 @@ def _findings(before: Run, now: Run, gates: Gates) -> Iterator[Finding]:
     newer = {figure.key: figure for figure in now.figures}
     for key, figure in newer.items():
         gate = gates.of(now.command, figure.name, figure.case)
-        if not figure.better:
+        if not _is_judged(figure, gate):
             continue
         if key in older:
             yield _judged(older[key], figure, gate, scale(before, now, gate))
         else:
             yield Finding("new", figure, gate=gate)
     for key, figure in older.items():
-        if key not in newer and figure.better:
+        if key not in newer and _is_judged(figure, gates.of(before.command, figure.name, figure.case)):
             yield Finding("missing", figure, before=figure.middle)
+
+
+def _is_judged(figure: Figure, gate: Gate) -> bool:
+    """Neither more nor less of some figures is better; of those around 0 it is the distance that counts."""
+    return bool(figure.better) or gate.magnitude
 
 
 def scale(before: Run, now: Run, gate: Gate) -> Middle:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from project.bench import gates
+from project.bench import calibration, gates
 from project.bench.baseline import Middle, Run
 from project.bench.comparing import Comparison, compare, told
 from project.bench.gates import Gate, Gates
@@ -101,6 +101,14 @@ def test_a_figure_around_zero_is_judged_by_its_distance():
     assert compared(before, run({"av_drift_ms": [3, 2, 0, -1, -2, -3]})) == {"av_drift_ms": "same"}
 
 
+def test_lips_and_voice_are_judged_though_neither_sooner_nor_later_is_better():
+    before = run({"av_drift_ms": [-3, -2, 0, 1, 2, 3]}, better="")
+    apart = run({"av_drift_ms": [80, 85, 82, 83, 81, 84]}, better="")
+    assert compared(before, apart) == {"av_drift_ms": "worse"}
+    assert compared(before, run({}, better="")) == {"av_drift_ms": "missing"}
+    assert [one.missed_goal for one in compare(apart, apart, JUDGING).findings] == [True]
+
+
 def test_better_missing_and_new_are_said():
     before = run({"a_ms": near(40), "b_ms": near(10)})
     now = run({"a_ms": near(20, seed=2), "c_ms": near(10)}, seed=2)
@@ -165,6 +173,22 @@ def test_the_gates_that_are_used_can_be_read():
     judging = gates.read()
     assert judging.of("live", "session_create_ms", "").goal == 40
     assert judging.of("anything", "unheard_of", "").figure == "*"
+
+
+@pytest.mark.parametrize(
+    ("case", "before", "worse"), [("text", 330, 370), ("voice", 900, 960), ("audio", 90, 130)]
+)
+def test_an_answer_that_came_later_is_seen_however_it_was_asked_for(case: str, before: float, worse: float):
+    result = Result("short", "live", "2026-11-21T00:00:00", "abc", {}, Hardware("cpu", 2, 4096), "Linux")
+    result.calibration = {name: near(10, 0.02, 14) for name in calibration.BOUNDARIES}
+    runs = []
+    for middle in (before, worse):
+        result.metrics.clear()
+        result.add(
+            "ttfa_ms", "ms", near(middle, 0.01), state="steady", boundary="-", source="receiver", case=case
+        )
+        runs.append(Run.of([result]))
+    assert verdicts(compare(runs[0], runs[1], gates.read())) == {"ttfa_ms": "worse"}
 
 
 @pytest.mark.parametrize(
