@@ -107,12 +107,12 @@ class Maker:
         ids = [self._post()["id"] for _ in range(count)]
         while True:
             clips = self._listed(ids)
-            at = round(time.monotonic() - began, 2)
+            at = round(time.monotonic() - began, 3)
             depth = model_of(self.http, self.body["model"])["queue_depth"]
             watched.depth.append((at, float(depth or 0)))
             watched.done.append((at, float(sum(clip["fragments"]["done"] for clip in clips))))
             if all(clip["status"] not in ("queued", "running") for clip in clips):
-                return [self._made(one) for one in ids], watched, time.monotonic() - began
+                return [self._made(one) for one in ids], watched, at
             if at > self.seconds:
                 raise BenchError(f"{count} clips were not ready after {self.seconds:.0f} s")
             time.sleep(LOOK_SECONDS)
