@@ -65,6 +65,8 @@ def queues() -> Iterable[Metric]:
         oldest.add_metric([name], ages[name])
     for name in _names():
         workers.add_metric([name], served[name])
+    if here:  # each takes from its own
+        workers.add_metric([OWN], len(here))
     yield from (depth, oldest, workers, _slots(here))
 
 

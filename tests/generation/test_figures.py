@@ -64,6 +64,7 @@ def test_what_waits_for_single_workers_has_one_name(broker: "redis.Redis") -> No
         push(broker, dispatch.worker_queue(name), 5.0)
     found = told(figures.queues())
     assert found["parley_queue_depth worker"] == 2
+    assert found["parley_workers worker"] == 2, "or an alert finds nobody who takes from them"
     assert found["parley_workers live.mock"] == 2
     assert found["parley_live_slots mock total"] == 4
     assert found["parley_live_slots mock taken"] == 0
