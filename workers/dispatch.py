@@ -174,8 +174,11 @@ def queued(queues: Iterable[str]) -> dict[str, tuple[int, float]]:
 
 def _age(message: bytes | None) -> float:
     """For how long a message has waited; 0 where it does not say when it was sent."""
-    published_at = json.loads(message)["headers"].get("published_at") if message else None
-    return max(0.0, time.time() - published_at) if published_at else 0.0
+    try:
+        published_at = json.loads(message or b"")["headers"]["published_at"]
+        return max(0.0, time.time() - published_at)
+    except (LookupError, TypeError, ValueError):
+        return 0.0
 
 
 def identity(task: str, *args: object) -> tuple[str, ...]:

@@ -58,6 +58,14 @@ def test_queues_tell_how_many_wait_and_for_how_long(broker: "redis.Redis") -> No
     assert found["parley_queue_depth webhooks"] == found["parley_workers webhooks"] == 0
 
 
+def test_a_message_that_is_none_hides_no_queue(broker: "redis.Redis") -> None:
+    for nonsense in (b"{", b"[]", b"{}", b'{"headers": {"published_at": "now"}}'):
+        broker.delete("celery:speech")
+        broker.lpush("celery:speech", nonsense)
+        found = told(figures.queues())
+        assert (found["parley_queue_depth speech"], found["parley_queue_oldest_seconds speech"]) == (1, 0)
+
+
 def test_what_waits_for_single_workers_has_one_name(broker: "redis.Redis") -> None:
     for name in ("one@here", "two@here"):
         presence.announce(name, {"live.mock": 2})
