@@ -154,13 +154,13 @@ class Pump:
     def _fire(self) -> None:
         for driven, frame in self._grid.take(self._loop.time()):
             if driven.going:
-                _call(driven, frame)
+                driven.context.run(_call, driven, frame)
         self._set_timer()
 
 
 def _call(driven: Driven, frame: int) -> None:
     try:
-        driven.context.run(driven.drive, frame)
+        driven.drive(frame)
     # Whatever is wrong with one session must not stop the clock of the others.
     except Exception:  # noqa: BLE001 - see above
         if not driven.failing:

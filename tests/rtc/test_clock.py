@@ -1,6 +1,7 @@
 """Who is driven when, by a clock that the test moves."""
 
 import asyncio
+import contextvars
 import logging
 from itertools import pairwise
 
@@ -153,6 +154,23 @@ def test_a_session_may_leave_while_all_are_driven(clock, pump):
     clock.stall(0.2)
 
     assert set(seen) == {"first"}
+
+
+def test_the_line_of_a_session_that_fails_is_told_in_its_own_context(clock, pump, monkeypatch):
+    session = contextvars.ContextVar("session", default="nobody")
+    told: list[str] = []
+    monkeypatch.setattr("rtc.clock._log.exception", lambda *_: told.append(session.get()))
+
+    def fail(frame: int) -> None:
+        raise RuntimeError("no peer")
+
+    for name in ("first", "second"):
+        about = contextvars.copy_context()
+        about.run(session.set, name)
+        about.run(pump.add, fail, clock.now)
+    clock.run_until(1000.13)
+
+    assert sorted(told) == ["first", "second"]
 
 
 def test_a_session_that_fails_does_not_stop_the_clock(clock, pump, caplog):
