@@ -27,7 +27,6 @@ IDS = "parley"
 CARRIED = ("request_id", "session", "turn", "clip")
 """What is also the receiver's: a fragment or a task may be the sender's alone."""
 TRACE = "traceparent"
-MOST = 12
 _ID_CHARACTERS = 128
 _running: dict[str, ExitStack] = {}
 
@@ -101,12 +100,11 @@ def _send_last(**_: Any) -> None:
 
 
 def _decent(known: Any) -> dict[str, context.Id]:
-    """Whoever can write to the broker shall not be able to write logs at will."""
+    """Whoever can write to the broker shall not be able to write logs at will: nor a line's message."""
     if not isinstance(known, dict):
         return {}
-    kept = {name: value for name, value in list(known.items())[:MOST] if str(name).isidentifier()}
     return {
         name: value[:_ID_CHARACTERS] if isinstance(value, str) else value
-        for name, value in kept.items()
-        if isinstance(value, str | int)
+        for name, value in known.items()
+        if name in CARRIED and isinstance(value, str | int)
     }
