@@ -44,7 +44,8 @@ _DATABASES = ("django.db", "psycopg", "sqlite3")
 _QUOTED = re.compile(r"([\"'`]).*\1|\bnear .*")
 _QUOTING = ("no such column", "fts5")
 MOST_CHARACTERS = 16_000
-"""Of an exception; a loop of causes has no end otherwise."""
+"""Of an exception; a loop of causes has no end otherwise. What is left out lies in the middle: the last line
+is the error itself."""
 
 
 class Formatter(logging.Formatter):
@@ -67,7 +68,7 @@ class Formatter(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return ""
-        return "".join(_told(error, discreet=self._discreet, seen=set())).rstrip("\n")[:MOST_CHARACTERS]
+        return _shortened("".join(_told(error, discreet=self._discreet, seen=set())).rstrip("\n"))
 
 
 class LineFormatter(Formatter):
@@ -119,7 +120,7 @@ def catch() -> None:
             _log.critical("This process ends", exc_info=(kind, error, trace))
 
     def thread_broke(told: threading.ExceptHookArgs) -> None:
-        if told.exc_value is not None:
+        if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
             error = (told.exc_type, told.exc_value, told.exc_traceback)
             _log.critical("The thread %s ends", told.thread and told.thread.name, exc_info=error)
 
@@ -182,6 +183,13 @@ def _told(error: BaseException, *, discreet: bool, indent: str = "", seen: set[i
         for part in error.exceptions:
             if id(part) not in seen:
                 yield from _told(part, discreet=discreet, indent=indent + "  | ", seen=seen)
+
+
+def _shortened(told: str) -> str:
+    if len(told) <= MOST_CHARACTERS:
+        return told
+    half = MOST_CHARACTERS // 2
+    return f"{told[:half]}\n... {len(told) - 2 * half} characters left out ...\n{told[-half:]}"
 
 
 def _named(error: BaseException) -> str:

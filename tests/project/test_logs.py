@@ -13,7 +13,7 @@ from django.db import DataError, IntegrityError, OperationalError
 
 from project import context, tracing
 from workers.adapters.errors import AdapterError
-from workers.logs import JsonFormatter, LineFormatter
+from workers.logs import MOST_CHARACTERS, JsonFormatter, LineFormatter
 
 MARKER = "zebrafinch"
 
@@ -121,6 +121,18 @@ def test_exceptions_keep_what_they_were_given_to_themselves(written, formatter, 
     assert MARKER in written(formatter(discreet=False), logging.ERROR, "It broke", exc_info=caught)
 
 
+def test_of_a_long_exception_the_error_itself_is_told(written):
+    error = RuntimeError("the last")
+    for n in range(400):
+        before = RuntimeError(f"cause {n} " + "." * 50)
+        before.__cause__, error = error.__cause__, error
+        error.__cause__ = before
+    told = json.loads(written(JsonFormatter(), logging.ERROR, "It broke", exc_info=raised(error)))
+    assert len(told["exception"]) < MOST_CHARACTERS + 100
+    assert "characters left out" in told["exception"]
+    assert told["exception"].endswith("RuntimeError: the last")
+
+
 def test_errors_of_ours_are_told_with_their_words(written):
     error = AdapterError("The speech provider answered 503.", provider="edge", retryable=True)
     line = written(LineFormatter(), logging.ERROR, "It broke", exc_info=raised(error))
@@ -222,12 +234,13 @@ def test_threads_are_told():
 
 def test_what_nobody_caught_is_a_line_like_all_others():
     code = f"""
-import threading
+import sys, threading
 from workers import logs
 logs.configure("INFO", form="json", discreet=True, process="speech")
 def broken(): raise ValueError("{MARKER}")
-thread = threading.Thread(target=broken, name="mouth")
-thread.start(); thread.join()
+for target in (broken, sys.exit):
+    thread = threading.Thread(target=target, name="mouth")
+    thread.start(); thread.join()
 import warnings; warnings.warn("old")
 broken()
 """
