@@ -62,6 +62,11 @@ async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
         status = response.status
+    except web.HTTPException as refusal:
+        status = refusal.status
+        raise
+    except ConnectionError:  # while it was written to
+        raise
     except Exception:
         status = 500
         raise

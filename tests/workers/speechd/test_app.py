@@ -283,11 +283,13 @@ async def test_figures_tell_what_was_said_and_refused(client):
     await (await client.post("/v1/audio/speech", json=wish("One. Two."))).read()
     await client.post("/v1/audio/speech", data=b"nonsense")
     await client.get("/nowhere/at/all")
+    await client.get("/v1/audio/speech")
     page = await (await client.get("/metrics")).text()
     lines = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
     assert lines['parley_speech_requests_total{route="/v1/audio/speech",status="200"}'] == "1.0"
     assert lines['parley_speech_requests_total{route="/v1/audio/speech",status="400"}'] == "1.0"
     assert lines['parley_speech_requests_total{route="none",status="404"}'] == "1.0"
+    assert lines['parley_speech_requests_total{route="none",status="405"}'] == "1.0"
     assert float(lines["parley_speech_spoken_seconds_total"]) > 0
     assert lines["parley_speech_first_sound_seconds_count"] == "1.0"
     assert lines["parley_speech_waiting"] == "0.0"
