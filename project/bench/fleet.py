@@ -36,7 +36,10 @@ class Joined:
 
 @dataclass(frozen=True)
 class Seen:
-    """What all customers saw in a span. Of each customer one entry in `fps` and `freezes`."""
+    """What all customers saw in a span. Of each customer one entry in `fps` and `freezes`.
+
+    `unheard_ms` says how long those had waited at its end who had asked and heard nothing yet.
+    """
 
     customers: int
     watching: int
@@ -50,6 +53,7 @@ class Seen:
     offsets_ms: tuple[float, ...]
     cpu_seconds: float
     lag_ms: float
+    unheard_ms: tuple[float, ...] = ()
 
 
 @dataclass
@@ -193,4 +197,5 @@ def _joined(reports: Sequence[dict[str, Any]]) -> Seen:
         offsets_ms=tuple(each["offset_ms"] for each in customers if each["offset_ms"] is not None),
         cpu_seconds=sum(report["cpu_seconds"] for report in reports),
         lag_ms=max(report["lag_ms"] for report in reports),
+        unheard_ms=tuple(each["unheard_ms"] for each in customers if each["unheard_ms"] is not None),
     )

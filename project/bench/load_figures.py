@@ -65,9 +65,18 @@ class Step:
         """First sounds, in ms less what the stub itself takes; as they were where there is none."""
         return [turn.ttfa_ms - (self.floor_ms or 0.0) for turn in self.seen.turns]
 
+    def _waited(self) -> list[float]:
+        """The same, with those who wait at the end for longer than anybody who got an answer.
+
+        Without them a service that answers nobody any more would be judged by those it answered before.
+        """
+        above = self.above_stub()
+        still = (waited - (self.floor_ms or 0.0) for waited in self.seen.unheard_ms)
+        return sorted([*above, *(waited for waited in still if waited > max(above, default=0.0))])
+
     def achieved(self) -> dict[str, float | None]:
         """What there was, by the names of `Targets`; None where nothing could be measured."""
-        above, seen = sorted(self.above_stub()), self.seen
+        above, seen = self._waited(), self.seen
         return {
             "response_above_stub_ms": above[math.ceil(0.95 * len(above)) - 1] if above else None,
             "freezes_a_minute": (

@@ -1,6 +1,7 @@
 """Whether something grows: the slope of a line through many points that a few wild ones do not turn."""
 
 import itertools
+import math
 import random
 import statistics
 from collections.abc import Sequence
@@ -40,10 +41,17 @@ def growth(points: Points, *, settle: float = 0.25) -> Growth | None:
     kept = [point for point in points if point[0] >= begin + settle * (end - begin)]
     if len(kept) < 4:
         return None
-    pairs = list(itertools.combinations(kept, 2))
-    if len(pairs) > MOST_PAIRS:
-        pairs = random.Random(1).sample(pairs, MOST_PAIRS)
+    pairs = _pairs(kept)
     slope = statistics.median((b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs if b[0] > a[0])
     level = statistics.median(value - slope * at for at, value in kept)
     noise = statistics.median(abs(value - level - slope * at) for at, value in kept)
     return Growth(3600 * slope, noise, len(kept), kept[-1][0] - kept[0][0])
+
+
+def _pairs(kept: Points) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Every pair of points, the sooner one first; of a long time so many that are drawn."""
+    if math.comb(len(kept), 2) <= MOST_PAIRS:
+        return list(itertools.combinations(kept, 2))
+    draw = random.Random(1)
+    places = (sorted(draw.sample(range(len(kept)), 2)) for _ in range(MOST_PAIRS))
+    return [(kept[sooner], kept[later]) for sooner, later in places]

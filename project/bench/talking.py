@@ -77,6 +77,7 @@ class Customer:
 
     def __post_init__(self) -> None:
         self.client: LiveClient | None = None
+        self._asked_at: float | None = None  # of a question to which nothing was heard yet
         self._talk: asyncio.Task[None] | None = None
         self._dice = random.Random(f"{self.habits.seed} {self.number}")
 
@@ -125,8 +126,11 @@ class Customer:
             await asyncio.sleep(self.habits.pause(spoken, self._dice))
 
     async def _turn(self, client: LiveClient) -> Answered:
-        begun = await client.user_text(self.habits.question)
-        ttfa_ms = await client.first_sound(begun, ANSWER_SECONDS)
+        begun = self._asked_at = await client.user_text(self.habits.question)
+        try:
+            ttfa_ms = await client.first_sound(begun, ANSWER_SECONDS)
+        finally:
+            self._asked_at = None
         ended = await client.event("speech.ended", since=begun, seconds=ANSWER_SECONDS)
         told = await client.event("metrics", since=begun, seconds=ANSWER_SECONDS)
         figures = {
@@ -168,11 +172,14 @@ class Customer:
             "video": None,
             "watching": False,
             "offset_ms": None,
+            "unheard_ms": None if self._asked_at is None else max(0.0, 1000 * (until - self._asked_at)),
         }
         if self.client is None or self.client.peer is None:
             return told
         watcher = self.client.watcher
-        told["video"] = asdict(watcher.video(since, until))
+        # From the last picture of the span before: a pause that began there belongs to one of both.
+        shown = max((picture.at for picture in watcher.pictures if picture.at < since), default=since)
+        told["video"] = asdict(watcher.video(shown, until))
         told["watching"] = any(until - AWAY_SECONDS < p.at < until for p in reversed(watcher.pictures))
         sounds = watcher.span(since, until)
         told["spoken"] = sum(sound.speech for sound in sounds) / max(1, len(sounds))

@@ -1,6 +1,7 @@
 """Customers in processes of their own, and the judgement of a step: seen to fail when something is worse."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from project.bench.customers import Service, web
 from project.bench.errors import BenchError
 from project.bench.fleet import Fleet, Joined, Seen
 from project.bench.load_figures import Step, Targets, tell
+from project.bench.media import Picture, Watcher
 from project.bench.results import Result
 from project.bench.talking import Answered, Customer, Failure, Habits
 from project.bench.watch import Watch
@@ -79,6 +81,23 @@ def test_a_call_that_was_lost_and_a_step_without_answers_are_missed() -> None:
     lost = step(seen(watching=3)).missed(Targets())
     assert [words.split()[0] for words in lost] == ["fps", "failures"]
     assert step(seen(turns=())).missed(Targets()) == ["response_above_stub_ms: nothing was measured"]
+
+
+def test_who_waits_for_an_answer_at_the_end_of_a_step_counts() -> None:
+    assert step(seen(unheard_ms=(200.0,))).missed(Targets()) == []
+    (told,) = step(seen(unheard_ms=(200.0, 20_000.0))).missed(Targets())
+    assert told == "response_above_stub_ms 1.975e+04 (target 400)"
+    (told,) = step(seen(turns=(), unheard_ms=(20_000.0,))).missed(Targets())
+    assert told.startswith("response_above_stub_ms 1.975e+04")
+
+
+def test_a_pause_between_two_looks_is_one_freeze() -> None:
+    customer = Customer(Service("http://service", "key"), None, Habits(), 0)  # type: ignore[arg-type]
+    watcher = Watcher()
+    watcher.pictures += [Picture(at / 25, at, False, 100) for at in (*range(50), *range(60, 100))]
+    customer.client = SimpleNamespace(peer=object(), watcher=watcher, av_offset_ms=lambda _: None)  # type: ignore[assignment]
+    told = [customer.report(since, since + 2.2)["video"]["freezes"] for since in (0.0, 2.2)]
+    assert told == [0, 1]
 
 
 def test_sessions_within_targets_are_those_before_the_first_miss() -> None:

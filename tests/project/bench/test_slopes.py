@@ -42,3 +42,9 @@ def test_a_leap_at_the_beginning_and_wild_points_do_not_count() -> None:
 def test_too_little_says_nothing() -> None:
     assert growth([]) is None
     assert growth([(0.0, 1.0), (10.0, 2.0), (20.0, 3.0)]) is None
+
+
+def test_a_day_is_judged_by_pairs_that_are_drawn() -> None:
+    found = growth(points(12.0, 3.0, seconds=86_400))
+    assert found is not None
+    assert found.per_hour == pytest.approx(12, abs=0.5)

@@ -100,6 +100,36 @@ def test_a_lost_call_an_unreadable_card_and_a_failed_clip_are_no_success() -> No
     assert failed == ["lips and voice stay together", "nobody had to complain", "clips beside succeed"]
 
 
+def test_pictures_that_were_away_for_a_while_are_no_success() -> None:
+    one = soak()
+    one.looks = [(10.0, seen(), seen()), (20.0, seen(watching=2), seen()), (30.0, seen(), seen())]
+    one._tell_seen(0.0)
+    (failed,) = [check for check in one.result.checks if not check.passed]
+    assert failed.name == "nobody had to complain"
+    assert "2 calls lost" in failed.evidence
+
+
+@pytest.mark.parametrize(("read", "passed"), [("yynyny", True), ("yyynnn", False), ("nnnyyy", False)])
+def test_lips_that_can_be_read_for_half_the_time_only_are_no_success(read: str, passed: bool) -> None:
+    one = soak()
+    cards = [seen() if each == "y" else seen(offsets_ms=()) for each in read]
+    one.looks = [(10.0 * number, seen(), card) for number, card in enumerate(cards)]
+    one._tell_seen(0.0)
+    assert {check.name: check.passed for check in one.result.checks}["lips and voice stay together"] is passed
+
+
+def test_slopes_and_rows_are_no_better_or_worse_between_runs() -> None:
+    one = soak()
+    one._judge("database_rows", "rows", "rows of all tables", line(5000))
+    one._judge("broker_mb", "MB", "what the broker keeps", line(1))
+    assert {metric.name: metric.better for metric in one.result.metrics} == {
+        "database_rows": "",
+        "database_rows_per_hour": "",
+        "broker_mb": "less",
+        "broker_mb_per_hour": "",
+    }
+
+
 def test_the_memory_of_each_part_is_judged_by_itself() -> None:
     samples = [
         Sample(
