@@ -176,7 +176,7 @@ def _age(message: bytes | None) -> float:
     """For how long a message has waited; 0 where it does not say when it was sent."""
     try:
         published_at = json.loads(message or b"")["headers"]["published_at"]
-        return max(0.0, time.time() - published_at)
+        return max(0.0, time.time() - float(published_at))
     except (LookupError, TypeError, ValueError):
         return 0.0
 

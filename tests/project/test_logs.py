@@ -122,10 +122,9 @@ def test_exceptions_keep_what_they_were_given_to_themselves(written, formatter, 
 
 
 def test_of_a_long_exception_the_error_itself_is_told(written):
-    error = RuntimeError("the last")
-    for n in range(400):
-        before = RuntimeError(f"cause {n} " + "." * 50)
-        before.__cause__, error = error.__cause__, error
+    error = RuntimeError("the first")
+    for words in (*("." * 50 for _ in range(400)), "the last"):
+        before, error = error, RuntimeError(words)
         error.__cause__ = before
     told = json.loads(written(JsonFormatter(), logging.ERROR, "It broke", exc_info=raised(error)))
     assert len(told["exception"]) < MOST_CHARACTERS + 100
