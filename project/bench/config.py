@@ -23,7 +23,8 @@ FOLDER = ROOT / "configs" / "benchmark"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 # What may not stand in a file that is published with every result.
 SECRET = re.compile(r"(KEY|SECRET|PASSWORD|TOKEN|CREDENTIAL)", re.IGNORECASE)
-STUB = "stub"
+PASSWORD_IN_ADDRESS = re.compile(r"://[^/?#]*:[^/?#]*@")
+STARTED = ("stack", "stub")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,10 @@ class StackWishes:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if secret := next((name for name in self.environment if SECRET.search(name)), None):
+        told = self.environment.items()
+        if secret := next(
+            (n for n, value in told if SECRET.search(n) or PASSWORD_IN_ADDRESS.search(value)), ""
+        ):
             raise ValueError(f"environment.{secret}: results are published; set it in your shell instead")
 
 
@@ -97,10 +101,14 @@ class Config:
     def has(self, name: str) -> bool:
         return name in self.sections
 
-    def told(self, *names: str) -> dict[str, Any]:
-        """What of it is published with a result: the common part and these sections, as they stand there."""
+    def told(self, *names: str, attached: bool = False) -> dict[str, Any]:
+        """What of it is published with a result: the common part and these sections, as they stand there.
+
+        Of a service that was `attached` to, the file's stack and stub say nothing: they were not started.
+        """
         whole = yaml_fields.load(self.file)
-        return {name: whole[name] for name in (*_common_fields(), *names) if name in whole}
+        said = [name for name in (*_common_fields(), *names) if not (attached and name in STARTED)]
+        return {name: whole[name] for name in said if name in whole}
 
 
 def path(told: str) -> Path:

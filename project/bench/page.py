@@ -14,7 +14,8 @@ TEMPLATE = (
     *("queue_depth", "ttfa_ms", "ttfv_ms", "first_turn_total_ms", "rtf", "startup_ms", "warmup_ms"),
 )
 STATES = """\
-- **cold**: a stack was started for it; processes, models and caches begin with nothing.
+- **cold**: a stack was started for it; its processes begin with nothing. The avatar was prepared
+  before, and the operating system may still have files in memory.
 - **warm**: everything is loaded, and it is the first of its kind after that.
 - **steady**: it goes on without a break; only what repeats is counted."""
 SOURCES = """\

@@ -52,7 +52,9 @@ def run(options: Namespace) -> int:
     wishes = chosen.section("clip", ClipWishes)
     if options.warm is not None:
         wishes = replace(wishes, warm=options.warm)
-    result = Result.begin(chosen.common.name, command="clip", config=chosen.told("clip"))
+    result = Result.begin(
+        chosen.common.name, command="clip", config=chosen.told("clip", attached=options.attach is not None)
+    )
     result.notes += chosen.common.notes
     # Before the stack is started: what the GPU has now is not ours.
     watch = gpus.watch() if options.attach is None else None

@@ -70,9 +70,11 @@ def run(options: Namespace) -> int:
     wishes = chosen.section("live", LiveWishes)
     if options.no_chromium:
         wishes = replace(wishes, chromium_joins=0)
-    result = Result.begin(chosen.common.name, command="live", config=chosen.told("live"))
+    result = Result.begin(
+        chosen.common.name, command="live", config=chosen.told("live", attached=options.attach is not None)
+    )
     result.notes += chosen.common.notes
-    if chosen.common.stub is not None:
+    if chosen.common.stub is not None and options.attach is None:
         result.notes.append(stub_words(chosen.common.stub))
     # Before the stack is started: what the GPU has now is not ours.
     watch = gpus.watch() if options.attach is None else None

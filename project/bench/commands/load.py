@@ -72,9 +72,11 @@ def run(options: Namespace) -> int:
         wishes = replace(wishes, steps=(options.sessions,))
     if options.seconds:
         wishes = replace(wishes, seconds=options.seconds)
-    result = Result.begin(chosen.common.name, command="load", config=chosen.told("load"))
+    result = Result.begin(
+        chosen.common.name, command="load", config=chosen.told("load", attached=options.attach is not None)
+    )
     result.notes += chosen.common.notes
-    if chosen.common.stub is not None:
+    if chosen.common.stub is not None and options.attach is None:
         result.notes.append(stub_words(chosen.common.stub))
     with writers.kept(result, options.out), targets.opened(options, chosen) as target:
         for subject in chosen.common.subjects:

@@ -78,9 +78,11 @@ def run(options: Namespace) -> int:
     wishes = chosen.section("soak", SoakWishes)
     if options.minutes:
         wishes = replace(wishes, minutes=options.minutes)
-    result = Result.begin(chosen.common.name, command="soak", config=chosen.told("soak"))
+    result = Result.begin(
+        chosen.common.name, command="soak", config=chosen.told("soak", attached=options.attach is not None)
+    )
     result.notes += chosen.common.notes
-    if chosen.common.stub is not None:
+    if chosen.common.stub is not None and options.attach is None:
         result.notes.append(stub_words(chosen.common.stub))
     with writers.kept(result, options.out), targets.opened(options, chosen) as target:
         Soak(target, chosen.common.subjects[0], chosen.common, wishes, result).run()

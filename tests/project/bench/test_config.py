@@ -34,6 +34,12 @@ def test_a_section_is_read_by_its_command(tmp_path):
     }
 
 
+def test_what_was_not_started_is_not_told_of_a_running_service(tmp_path):
+    made = config.read(written(tmp_path, GOOD + "stub: {}\nstack: {render_workers: 2}\nclip: {warm: 1}\n"))
+    assert set(made.told("clip")) == {"name", "subjects", "stub", "stack", "clip"}
+    assert set(made.told("clip", attached=True)) == {"name", "subjects", "clip"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -45,6 +51,7 @@ def test_a_section_is_read_by_its_command(tmp_path):
         (GOOD + "stub: {first_token_ms: soon}\n", r"stub\.first_token_ms: a number is needed"),
         (GOOD + "stack: {render_workers: true}\n", r"stack\.render_workers: a whole number"),
         (GOOD + "stack: {environment: {LLM_API_KEY: sk}}\n", "results are published"),
+        (GOOD + "stack: {environment: {DATABASE_URL: 'postgres://me:pw@db/x'}}\n", "results are published"),
         (GOOD + "name: again\n", "stands there twice"),
         ("- 1\n", "fields are needed"),
         ("{", "it is no YAML"),
