@@ -106,10 +106,13 @@ class Film:
 
     def _unseen(self, talk: Talk, origin: float) -> Iterator[str]:
         """Where the test cards are not those that were seen, second by second."""
+        looks = list(_seen(talk))
         if not self.cards:
+            if looks:
+                yield f"test cards were seen for {len(looks)} s, and none can be read in it"
             return
         shown = _every_frame(self.cards)
-        for seen in _seen(talk):
+        for seen in looks:
             due = round((seen.began + talk.seconds_to_wall - origin) * FPS)
             likes = [
                 _same(seen.numbers, shown[max(0, due + late) :])

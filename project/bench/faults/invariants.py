@@ -34,6 +34,8 @@ class Seen:
     last_talk: Talk | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)  # the supervisor's
+    happened: int = 0  # failures, and those that were left when the batch was done
+    spared: int = 0
     lost: Sequence[str] = ()  # parts that did not come back in time
     strangers: Sequence[str] = ()  # processes that belong to no part
     left_running: Sequence[str] = ()  # processes after the stack was stopped
@@ -79,6 +81,7 @@ _COUNTED: dict[str, Callable[[Seen], int]] = {
     "rows": lambda seen: sum(len(seen.rows(table)) for table in TABLES),
     "queues": lambda seen: len(seen.facts.get("queues", ())),
     "parts": lambda seen: len(seen.status.get("parts", ())),
+    "failures": lambda seen: seen.happened,
 }
 
 
@@ -369,6 +372,13 @@ def broker_keys(seen: Seen) -> Problems:
             yield f"{name} has {length} entries"
     if len(keys) > MOST_KEYS:
         yield f"{len(keys)} keys"
+
+
+@_check("failures")
+def failures(seen: Seen) -> Problems:
+    """Every failure of the plan happened."""
+    if seen.spared:
+        yield f"{seen.spared} were left when the batch was done; {seen.happened} happened"
 
 
 @_check("parts")

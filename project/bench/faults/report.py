@@ -23,6 +23,8 @@ def fill(result: Result, run: Run, seen: Seen) -> None:
 def _recoveries(result: Result, run: Run) -> None:
     took: dict[str, list[float]] = defaultdict(list)
     for broken in run.breaker.broken:
+        if broken.how == "stop":  # it went on when it was let go, which says nothing of the supervisor
+            continue
         took[f"{broken.part.rstrip('0123456789')} {broken.how}"].append(broken.recovery_s)
     for case, values in sorted(took.items()):
         result.add("recovery_s", "s", values, state="steady", boundary=RECOVERY, source="machine", case=case)

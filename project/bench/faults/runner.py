@@ -45,6 +45,7 @@ class Run:
         self.breaker = Breaker(target, self.began)
         self.progress: list[tuple[float, float]] = []
         self.asked_again = 0
+        self.spared = 0
         self.lost: list[str] = []
 
     def play(self) -> Seen:
@@ -75,7 +76,7 @@ class Run:
             self.breaker.say("everything has settled")
             seen = Seen(
                 accepted=batch.accepted,
-                refused=[*batch.refused, *([repr(batch.error)] if batch.error else [])],
+                refused=[*batch.refused, *([repr(batch.error)] if batch.error else []), *_unposted(batch)],
                 told=receiver.by_subject(),
                 films=self._films(facts, Path(folder), {talk.id for talk in customers.talks if talk.cards}),
                 talks=customers.talks,
@@ -83,6 +84,8 @@ class Run:
                 facts=facts,
                 status=self._stack.status(),
                 lost=self.lost,
+                happened=len(self.breaker.broken),
+                spared=self.spared,
                 strangers=strangers(self._stack.supervisor_pid, self._stack.everything()),
             )
             self.asked_again = batch.asked_again
@@ -109,6 +112,7 @@ class Run:
             if not batch.over:
                 self._happen(_distinct(together))
                 self._wait_until(lambda: batch.over, batch, self._plan.failures.spare_seconds)
+        self.spared = len(waiting)
         if waiting:
             self.breaker.say(f"the batch was done before {len(waiting)} failures")
 
@@ -172,6 +176,12 @@ def _restless(facts: dict[str, Any]) -> str:
     queues = [f"queue {queue}" for queue, depth in facts["queues"].items() if depth]
     counts = Counter([*tables, *leases, *queues])
     return ", ".join(f"{what} ({count})" for what, count in sorted(counts.items()))
+
+
+def _unposted(batch: Batch) -> list[str]:
+    """Orders for which the time of the run was too short: neither accepted nor refused."""
+    missing = len(batch.orders) - len(batch.accepted) - len(batch.refused)
+    return [f"{missing} orders were never posted"] if missing and not batch.error else []
 
 
 def _reached(batch: Batch, share: float) -> bool:

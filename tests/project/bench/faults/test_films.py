@@ -97,6 +97,11 @@ def test_other_pictures_are_found():
     assert "pictures seen at 4.0 s are not there" in wrong
 
 
+def test_pictures_that_are_no_test_cards_are_not_what_was_seen():
+    (wrong,) = shown([]).unlike(seen(list(range(250))), ORIGIN)
+    assert wrong == "test cards were seen for 10 s, and none can be read in it"
+
+
 def test_what_was_heard_elsewhere_is_told_with_its_place():
     talk = spoken()
     talk.stretches[0].watcher.sounds[:] = sounds(began=107.0)

@@ -109,6 +109,7 @@ BROKEN: list[tuple[str, Break]] = [
     ("broker_keys", fact("keys", [["live:epoch:ses_1", "string", 1, -1]])),
     ("broker_keys", fact("keys", [["live:events:ses_1", "stream", 100_000, 60]])),
     ("broker_keys", fact("keys", [[f"live:{number}", "string", 1, 60] for number in range(10_000)])),
+    ("failures", lambda seen: setattr(seen, "spared", 3)),
     ("healthy", lambda seen: setattr(seen, "lost", ["Not after 150 s: web1 is ready again"])),
     ("healthy", lambda seen: seen.status.update(ready=False)),  # type: ignore[attr-defined]
     ("processes", lambda seen: setattr(seen, "strangers", ["77 celery"])),
