@@ -131,7 +131,7 @@ process_threads = _gauge("process_threads", "Threads of this process", ["process
 process_fds = _gauge("process_open_fds", "Open files and sockets", ["process"])
 loop_lag = _latest(
     "parley_event_loop_lag_seconds",
-    "The longest that the event loop was late in the last seconds",
+    "The longest that the event loop was late in the last 20 seconds",
     ["process"],
 )
 loop_tasks = _gauge("parley_event_loop_tasks", "Tasks of the event loop", ["process"])
