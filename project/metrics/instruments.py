@@ -129,6 +129,7 @@ process_start = _latest("process_start_time_seconds", "When this process began, 
 process_memory = _gauge("process_resident_memory_bytes", "Memory in use", ["process"])
 process_threads = _gauge("process_threads", "Threads of this process", ["process"])
 process_fds = _gauge("process_open_fds", "Open files and sockets", ["process"])
+process_max_fds = _gauge("process_max_fds", "Files and sockets that may be open", ["process"])
 loop_lag = _latest(
     "parley_event_loop_lag_seconds",
     "The longest that the event loop was late in the last 20 seconds",

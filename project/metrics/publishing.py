@@ -82,6 +82,7 @@ def _process() -> None:
     instruments.process_threads.labels(name).set(threading.active_count())
     if (files := _open_files()) is not None:
         instruments.process_fds.labels(name).set(files)
+        instruments.process_max_fds.labels(name).set(_most_files())
 
 
 def _resident_bytes(peak_kilobytes: int) -> int:
@@ -97,6 +98,11 @@ def _open_files() -> int | None:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - ten times as fast where there are thousands
     except OSError:
         return None
+
+
+def _most_files() -> float:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return float("inf") if most == resource.RLIM_INFINITY else float(most)
 
 
 os.register_at_fork(after_in_child=_started.clear)

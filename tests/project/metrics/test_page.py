@@ -54,6 +54,15 @@ def test_what_cannot_be_asked_is_left_out_and_the_rest_is_told() -> None:
     assert b"secret" not in told
 
 
+def test_a_process_tells_how_many_files_it_has_open_and_may_have() -> None:
+    told = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(page.render(service=False).decode())
+        for sample in family.samples
+    }
+    assert 3 < told["process_open_fds"] < told["process_max_fds"]
+
+
 def test_the_service_is_asked_once_for_several_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
