@@ -12,6 +12,7 @@ import httpx
 from project.embedded.stack import ROOT
 
 START_SECONDS = 120.0  # of a machine that is busy
+STOP_SECONDS = 10.0
 
 
 class Providers:
@@ -66,7 +67,11 @@ class Providers:
     def _stop(self) -> None:
         self._http.close()
         self._process.terminate()
-        self._process.wait(10)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     @property
     def environment(self) -> dict[str, str]:

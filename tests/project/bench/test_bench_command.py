@@ -1,6 +1,10 @@
 """`manage.py bench` finds its subcommands, and says what is wrong in a sentence."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -83,3 +87,38 @@ def test_a_service_elsewhere_needs_a_key(monkeypatch):
 def test_where_nothing_runs_it_says_so(tmp_path):
     with pytest.raises(BenchError, match="make up"):
         target.attached(str(tmp_path))
+
+
+ENDLESS = """
+import time
+from project.bench.providers import Providers
+
+def add_arguments(parser):
+    pass
+
+def run(options):
+    with Providers() as stub:
+        print(stub._process.pid, flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_run_that_is_asked_to_end_leaves_no_process_behind(tmp_path):
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    program = (
+        "import sys; from project.bench import commands; commands.__path__.append(sys.argv.pop(1));"
+        "from django.core.management import execute_from_command_line as run;"
+        "run(['manage.py', *sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), "bench", "endless"]
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    with subprocess.Popen(command, cwd=target.ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            stub = int(process.stdout.readline())
+            process.terminate()
+            assert process.wait(60) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+    with pytest.raises(ProcessLookupError):
+        os.kill(stub, signal.SIGKILL)

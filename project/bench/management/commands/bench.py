@@ -1,7 +1,11 @@
 """`manage.py bench live|clip|...`: measures a stack through its public contracts."""
 
+import signal
 import sys
+import threading
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -47,10 +51,29 @@ class Command(BaseCommand):
         if isinstance(module, ImportError):
             raise CommandError(f"{module}; `make bench` installs what measurements need")
         try:
-            status: int = module.run(Namespace(**options))
+            with _ending_in_order():
+                status: int = module.run(Namespace(**options))
         except (BenchError, ValueError) as error:
             raise CommandError(str(error)) from error
         sys.exit(status)
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Have a request to end (`kill`, a closed terminal) stop all that was started, as Ctrl-C does."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _common(parser: ArgumentParser) -> None:
