@@ -37,13 +37,16 @@ class Folder:
         self._alive: int | None = None
 
     def enter(self) -> None:
-        """Take a place of one's own: at start, and again in the child of a fork."""
+        """Take a place of one's own: at start, and again in the child of a fork.
+
+        Where that fails the name is one's own all the same: nobody writes into the files of another.
+        """
+        self.identity = f"{os.getpid()}-{secrets.token_hex(4)}"
         self.path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         with self._locked():
             self._tidy()
             if self._alive is not None:
                 os.close(self._alive)  # the parent's; its lock stays with it
-            self.identity = f"{os.getpid()}-{secrets.token_hex(4)}"
             mine = self.path / f"{_ALIVE}{self.identity}"
             self._alive = os.open(mine, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._alive, fcntl.LOCK_EX)

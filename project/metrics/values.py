@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ class _Store:
         """In the child of a fork: files of its own, from nothing."""
         self.lock = threading.Lock()
         self.files.clear()
-        self.folder.enter()
+        with suppress(OSError):  # held by somebody: what this process counts is seen until somebody tidies
+            self.folder.enter()
         for value in self.made:
             value.open()
 

@@ -137,6 +137,30 @@ def test_the_child_of_a_fork_counts_for_itself(folder: Folder) -> None:
         assert found["now"] == 5  # the child is gone
 
 
+def test_a_child_that_finds_the_folder_held_keeps_off_its_parents_figures(folder: Folder) -> None:
+    forks = COUNTS.replace(
+        "print(",
+        """
+import fcntl, os
+from project.metrics import folder as folders
+folders.PATIENCE_SECONDS = 0.1
+held = os.open(folder.path / "lock", os.O_RDWR)
+fcntl.flock(held, fcntl.LOCK_EX)
+if os.fork() == 0:
+    counter.labels("a").inc()
+    gauge.set(1)
+    os._exit(0)
+os.wait()
+os.close(held)
+counter.labels("a").inc()
+print(""",
+    )
+    with counting(folder.path, forks):
+        found = figures(folder)
+    assert found["done_total{kind=a}"] == 4
+    assert found["now"] == 5
+
+
 def test_figures_that_outgrow_their_file_are_all_told(folder: Folder) -> None:
     many = COUNTS.replace(
         'print("counted"',
