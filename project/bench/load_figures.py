@@ -113,7 +113,9 @@ def tell(result: Result, steps: Sequence[Step], targets: Targets, model: str) ->
         whole = whole and not missed
         reached = step.sessions if whole else reached
         rows.append((str(step.sessions), "; ".join(missed) or "all reached"))
-    result.tables.append(Table("Targets by number of sessions", ("Sessions", "Missed"), tuple(rows)))
+    result.tables.append(
+        Table(f"Targets by number of sessions: {model}", ("Sessions", "Missed"), tuple(rows))
+    )
     result.add(
         "sessions_within_targets",
         "1",
@@ -124,7 +126,7 @@ def tell(result: Result, steps: Sequence[Step], targets: Targets, model: str) ->
         model=model,
         better="more",
     )
-    result.series += _curves(steps)
+    result.series += _curves(steps, model)
     return reached
 
 
@@ -219,13 +221,13 @@ def _tell_one(result: Result, step: Step, model: str) -> None:
     add("client_lag_ms", "ms", [seen.lag_ms], "how late the customers' own process was at most", better="")
 
 
-def _curves(steps: Sequence[Step]) -> list[Series]:
-    """CPU, response and fluency over sessions, and the queues over time."""
+def _curves(steps: Sequence[Step], model: str) -> list[Series]:
+    """CPU and response over sessions, and the queues over time: lines of one model."""
     parts = sorted({part for step in steps for part in step.cpu_percent})
     lines = [
         Series(
             "CPU over sessions",
-            part,
+            f"{model}, {part}",
             "sessions",
             "% of a core",
             tuple((float(step.sessions), round(step.cpu_percent.get(part, 0.0), 2)) for step in steps),
@@ -241,13 +243,17 @@ def _curves(steps: Sequence[Step]) -> list[Series]:
             for step in timed
         )
         lines.append(
-            Series("First sound over sessions", "median", "sessions", "ms", points, x_name="sessions")
+            Series(
+                "First sound over sessions", f"{model}, median", "sessions", "ms", points, x_name="sessions"
+            )
         )
         worst = tuple(
             (float(step.sessions), round(max(t.ttfa_ms for t in step.seen.turns), 1)) for step in timed
         )
-        lines.append(Series("First sound over sessions", "most", "sessions", "ms", worst, x_name="sessions"))
+        lines.append(
+            Series("First sound over sessions", f"{model}, most", "sessions", "ms", worst, x_name="sessions")
+        )
     depth = tuple(point for step in steps for point in step.queue_depth)
     if depth:
-        lines.append(Series("Queue depth over time", "tasks that wait", "s", "tasks", depth))
+        lines.append(Series("Queue depth over time", f"{model}, tasks that wait", "s", "tasks", depth))
     return lines

@@ -23,6 +23,8 @@ DETAIL = (
     *("session_create_ms", "asr_partial_latency_ms", "llm_first_token_ms", "tts_first_pcm_ms"),
     *("avatar_first_frame_ms", "webrtc_first_frame_ms", "av_drift_ms", "queue_depth", "steady_chunk_ms"),
 )
+# Where several receivers tell a figure, the one that others publish: what a browser shows.
+PREFERRED = {"webrtc_first_frame_ms": "chromium"}
 COLUMNS = (
     *("Date", "Model", "Technique", "Backend", "Hardware", "OS", "Driver", "commit", "Input", "Resolution"),
     *("FPS", "Chunk size", *(heading for heading, *_ in FIGURES), *DETAIL, "Owner"),
@@ -58,7 +60,8 @@ def _row(result: Result, subject: Subject) -> dict[str, str]:
 
 def _first(result: Result, name: str, states: Sequence[str], model: str) -> Metric | None:
     """The figure in the first of these states in which it was measured."""
-    found = (result.find(name, state=state, model=model) for state in states)
+    cases = (PREFERRED[name], None) if name in PREFERRED else (None,)
+    found = (result.find(name, state=state, model=model, case=case) for case in cases for state in states)
     return next((metric for metric in found if metric is not None and metric.values), None)
 
 

@@ -14,10 +14,13 @@ OWN = "local"  # the backend that draws in workers of ours
 def described(http: httpx.Client, wishes: SubjectWishes, avatar: str, *, asked: str) -> Subject:
     """A model on its backend, with an avatar (its id) and what is asked of it ("text", "script of 20 s").
 
-    Raises `BenchError` where the service does not know the model.
+    Raises `BenchError` where the service does not know the model or the avatar.
     """
     model = model_of(http, wishes.model)
-    shown: dict[str, Any] = http.get(f"/api/v1/avatars/{avatar}").raise_for_status().json()
+    answer = http.get(f"/api/v1/avatars/{avatar}")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        raise BenchError(f"The service has no avatar {avatar!r}: name another, or a picture")
+    shown: dict[str, Any] = answer.raise_for_status().json()
     return Subject(
         model=wishes.model,
         backend=model["backend"],

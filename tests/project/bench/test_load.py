@@ -110,6 +110,15 @@ def test_sessions_within_targets_are_those_before_the_first_miss() -> None:
     assert result.find("cpu_percent_session", model="viseme", case="4 sessions") is not None
 
 
+def test_ramps_of_two_models_stand_beside_each_other() -> None:
+    result = Result.begin("tiny", command="load")
+    for model in ("viseme", "mock"):
+        tell(result, [step()], Targets(), model)
+    assert [table.title.partition(": ")[2] for table in result.tables] == ["viseme", "mock"]
+    lines = [(line.plot, line.name) for line in result.series]
+    assert len(lines) == len(set(lines))
+
+
 def test_each_step_tells_of_those_who_came_in_it_and_of_late_customers() -> None:
     result = Result.begin("tiny", command="load")
     tell(result, [step(seen(lag_ms=400.0), grown_at=4.0)], Targets(), "viseme")

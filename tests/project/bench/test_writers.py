@@ -63,6 +63,32 @@ def test_a_row_for_each_model_in_the_columns_of_the_table(result):
     ]
 
 
+def test_the_first_picture_of_the_table_is_that_of_a_browser_where_there_was_one(result):
+    for case, first in (("light client", 60.0), ("aiortc", 80.0)):
+        result.add(
+            "webrtc_first_frame_ms",
+            "ms",
+            [first],
+            state="warm",
+            boundary="x",
+            source="receiver",
+            model="viseme",
+            case=case,
+        )
+    assert sheet.rows(result)[0]["webrtc_first_frame_ms"] == "60.0"
+    result.add(
+        "webrtc_first_frame_ms",
+        "ms",
+        [140.0],
+        state="warm",
+        boundary="x",
+        source="receiver",
+        model="viseme",
+        case="chromium",
+    )
+    assert sheet.rows(result)[0]["webrtc_first_frame_ms"] == "140.0"
+
+
 def test_the_page_says_what_was_missed_what_is_external_and_what_was_not_measured(result):
     text = page.text(result, [("latencies.png", "Latencies")])
     assert "1 of 1 were not met" in text
