@@ -42,6 +42,8 @@ _TRUSTED = (*OWN, "amqp", "botocore", "celery", "httpcore", "httpx", "kombu", "r
 # read; SQLite's full text search takes a word for the name of a column, and does so without marks.
 _DATABASES = ("django.db", "psycopg", "sqlite3")
 _QUOTED = re.compile(r"([\"'`]).*\1|\bnear .*")
+# asyncio tells a callback that fails with what it was given, such as a task with its result.
+_CALLED = re.compile(r"\(.*\)")
 _QUOTING = ("no such column", "fts5")
 MOST_CHARACTERS = 16_000
 """Of an exception; a loop of causes has no end otherwise. What is left out lies in the middle: the last line
@@ -149,7 +151,7 @@ def _unknown(value: object) -> str:
 def _discreet(record: logging.LogRecord) -> str:
     """The message, without the exceptions that libraries repeat in theirs."""
     if record.name == "asyncio":
-        return record.getMessage().partition("\n")[0]
+        return _CALLED.sub("(...)", record.getMessage().partition("\n")[0])
     data = getattr(record, "data", None)
     if record.name.startswith("celery.") and isinstance(data, dict) and "exc" in data:
         return f"Task {data.get('name')}[{data.get('id')}] {data.get('description', 'is tried again')}"

@@ -168,6 +168,8 @@ def test_libraries_that_repeat_an_exception_in_their_message_are_cut_short():
         None,
     )
     assert MARKER not in LineFormatter().format(record)
+    record.msg = f"Exception in callback Reply._done(<Task finished result='{MARKER}'>) at reply.py:7"
+    assert "Exception in callback Reply._done(...) at reply.py:7" in LineFormatter().format(record)
     data = {
         "name": "workers.tasks.x",
         "id": "1",
