@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from project.bench import config, target
 from project.bench.commands.soak import Soak, SoakWishes
 from project.bench.config import Common, SubjectWishes
 from project.bench.inside import Inside, database_of
@@ -169,3 +170,8 @@ def test_rows_are_counted_where_the_service_keeps_them(tmp_path) -> None:
         inside._database = database_of({"PATH": "x"}, tmp_path)
         assert inside.tables() == {"clips": 2}
         assert inside.readings()["database_rows"]() == 2.0
+
+
+def test_no_session_of_a_stack_of_our_own_ends_before_its_soak() -> None:
+    wishes = config.read(config.path("full")).section("soak", SoakWishes)
+    assert int(target.ENVIRONMENT["LIVE_MAX_DURATION_SECONDS"]) > 2 * 60 * wishes.minutes
