@@ -61,7 +61,7 @@ live_tasks = _gauge("parley_live_tasks", "Tasks of the event loop", ["process"])
 
 # --- Drawing ---------------------------------------------------------------------------------------
 
-fragments = _counter("parley_fragments", "Fragments drawn", ["model", "kind", "outcome"])
+fragments = _counter("parley_fragments", "Fragments, drawn or not", ["model", "kind", "outcome"])
 fragment_seconds = _histogram(
     "parley_fragment_seconds", "Time to draw and encode one fragment", ["model", "kind"], buckets=SHORT
 )

@@ -16,6 +16,8 @@ from workers.adapters.errors import AdapterError
 
 Kind = Literal["batch", "live"]
 
+BUSY = "model_busy"
+"""The code of a server that somebody else has: what wanted it waits, and nothing failed."""
 KEPT = 32
 """Fragments of each model that a figure is made of."""
 
@@ -96,13 +98,18 @@ class Drawing:
         self._began = time.perf_counter()
         self._frames = 0
         self.first_ms: float | None = None
+        self.stopped = False  # by whoever wanted it
 
     def checking(self, check: Callable[[], None] = lambda: None) -> Callable[[], None]:
         """What is called before each frame: the second call means that the first frame is there."""
 
         def look() -> None:
             self._look()
-            check()
+            try:
+                check()
+            except BaseException:
+                self.stopped = True
+                raise
 
         return look
 
@@ -131,7 +138,11 @@ def drawing(model: str, frames: int, kind: Kind = "batch") -> Iterator[Drawing]:
         yield begun
     except AdapterError as error:
         failed(model, f"{error.code}: {error}")
-        instruments.fragments.labels(model, kind, "failed").inc()
+        instruments.fragments.labels(model, kind, "busy" if error.code == BUSY else "failed").inc()
+        raise
+    except Exception:
+        if not begun.stopped:
+            instruments.fragments.labels(model, kind, "failed").inc()
         raise
     seconds = begun.seconds
     _count(model, kind, frames, seconds)

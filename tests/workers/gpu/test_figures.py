@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from project.metrics import instruments
 from workers.adapters.errors import AdapterError
 from workers.gpu import figures
 from workers.gpu.figures import Figure
@@ -72,7 +73,32 @@ def test_what_a_model_says_went_wrong_is_told_and_passed_on() -> None:
     assert figures.figure("flashtalk") == Figure(problem="model_unreachable: It is away.")
 
 
+def counted(outcome: str) -> float:
+    return float(instruments.fragments.labels("wav2lip", "batch", outcome)._value.get())
+
+
 def test_an_interrupted_fragment_is_no_figure_and_no_problem() -> None:
-    with pytest.raises(KeyError), figures.drawing("wav2lip", 25):
+    def stop() -> None:
         raise KeyError
+
+    before = counted("failed")
+    with pytest.raises(KeyError), figures.drawing("wav2lip", 25) as drawing:
+        drawing.checking(stop)()
     assert figures.figure("wav2lip") == Figure()
+    assert counted("failed") == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (RuntimeError("out of memory"), "failed"),
+        (AdapterError("Away.", provider="x", retryable=True, code="model_unreachable"), "failed"),
+        (AdapterError("Taken.", provider="x", retryable=True, code="model_busy"), "busy"),
+    ],
+)
+def test_every_fragment_that_is_not_drawn_is_counted(fault: Exception, outcome: str) -> None:
+    before = {name: counted(name) for name in ("drawn", "failed", "busy")}
+    with pytest.raises(type(fault)), figures.drawing("wav2lip", 25):
+        raise fault
+    grown = {name: counted(name) - was for name, was in before.items() if counted(name) != was}
+    assert grown == {outcome: 1}
