@@ -121,6 +121,9 @@ class Customer:
                     return
                 await asyncio.sleep(BACK_SECONDS)
                 continue
+            except Exception as error:  # noqa: BLE001 - who falls silent for a fault of ours is a failure as well
+                self._failed("talk", error)
+                return
             self.turns.append(turn)
             spoken = turn.total_ms / 1000 - turn.ttfa_ms / 1000
             await asyncio.sleep(self.habits.pause(spoken, self._dice))

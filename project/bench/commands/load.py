@@ -132,6 +132,7 @@ class Ramp:
                 steps.append(scene.step(self.target, self.wishes.seconds, growing, grown))
                 missed = steps[-1].missed(self.wishes.targets)
                 self._say(f"{steps[-1].case}: {'; '.join(missed) or 'all targets reached'}")
+                fleet.forget(growing)  # the next step asks for what comes; the rest would only fill memory
                 if missed and not self.wishes.go_on_after_miss:
                     break
         return steps

@@ -100,6 +100,15 @@ def test_a_pause_between_two_looks_is_one_freeze() -> None:
     assert told == [0, 1]
 
 
+async def test_a_customer_who_falls_silent_is_a_failure() -> None:
+    customer = Customer(Service("http://service", "key"), None, Habits(), 0)  # type: ignore[arg-type]
+    customer.client = SimpleNamespace()  # type: ignore[assignment]
+    customer._dice = SimpleNamespace(uniform=lambda *_: 0)  # type: ignore[assignment]
+    await customer._go_on()
+    (failure,) = customer.failures
+    assert failure.what.startswith("talk: AttributeError")
+
+
 def test_sessions_within_targets_are_those_before_the_first_miss() -> None:
     result = Result.begin("tiny", command="load")
     steps = [step(sessions=4), replace(WORSE["fps"], sessions=8), step(sessions=12)]
