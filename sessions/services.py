@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.models import Q
 from django.http.request import validate_host
 from django.utils import timezone
@@ -202,8 +202,18 @@ def session_end(
         announcements.session_ended(session)
         admission.admit()
     with context.about(session=session_id):
-        _log.info("The session is over", extra=context.facts(**_facts(session)))
+        _tell(session)
     return True
+
+
+def _tell(session: Session) -> None:
+    """Log that it is over. That is so also where the database is away by now and its turns are unknown."""
+    try:
+        facts = _facts(session)
+    except Error as error:
+        facts = {"reason": session.end_reason}
+        _log.warning("The facts of a session cannot be told: %s", type(error).__name__)
+    _log.info("The session is over", extra=context.facts(**facts))
 
 
 def _facts(session: Session) -> dict[str, Any]:

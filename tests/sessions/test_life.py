@@ -1,9 +1,10 @@
 """Beginning, joining and ending a session."""
 
+import logging
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from project.accounts import allowances
@@ -40,6 +41,19 @@ def test_it_ends_once_and_is_booked_once_and_told_once(alice, avatar) -> None:
     assert allowances.usage_of(alice).session_seconds == 90
     assert Delivery.objects.filter(event_type="session.ended").count() == 1
     assert Session.objects.get(pk=session.pk).end_reason == "api_ended"
+
+
+def test_it_has_ended_though_nobody_can_tell_how_it_went(alice, avatar, monkeypatch, caplog) -> None:
+    def away(_: Session) -> None:
+        raise OperationalError("the connection is lost")
+
+    session, fence = started(alice, avatar)
+    monkeypatch.setattr(services, "_facts", away)
+    with caplog.at_level(logging.INFO, "sessions.services"):
+        assert services.session_end(session.pk, "api_ended", fence=fence) is True
+    assert [line.facts for line in caplog.records if line.msg == "The session is over"] == [
+        {"reason": "api_ended"}
+    ]
 
 
 def test_one_that_never_began_costs_nothing(alice, avatar) -> None:
