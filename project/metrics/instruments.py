@@ -27,14 +27,14 @@ turn_stage = _histogram(
 )
 turns = _counter("parley_turns", "Turns of avatars that ended, whole or interrupted", ["interrupted"])
 session_create = _histogram(
-    "parley_session_create_seconds", "Time from the request for a session to its row", buckets=SHORT
+    "parley_session_create_seconds", "Time from the request for a session to its answer", buckets=SHORT
 )
 webrtc_answer = _histogram("parley_webrtc_answer_seconds", "Time from an offer to its answer", buckets=SHORT)
 webrtc_first_frame = _histogram(
     "parley_webrtc_first_frame_seconds", "Time from an offer to the first picture sent", buckets=TURN
 )
 interrupt = _histogram(
-    "parley_interrupt_seconds", "Time from the wish to interrupt to the end of the sound", buckets=SHORT
+    "parley_interrupt_seconds", "Time from the voice that talks over an avatar to its silence", buckets=SHORT
 )
 
 # --- Live sessions of this process -----------------------------------------------------------------
