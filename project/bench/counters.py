@@ -26,6 +26,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from project.bench.resources import snapshot
 from project.bench.target import Target
 
+# A connection of PostgreSQL that has nothing to do tells within ten seconds what it did.
+LATE_SECONDS = 12.0
 DATABASE = """
 SELECT xact_commit + xact_rollback, tup_inserted + tup_updated + tup_deleted, tup_returned,
        numbackends, pg_current_wal_lsn() - '0/0'::pg_lsn
@@ -91,6 +93,11 @@ class Counters:
     @property
     def on_postgres(self) -> bool:
         return urlsplit(self._database).scheme in ("postgres", "postgresql")
+
+    @property
+    def late(self) -> float:
+        """For so many seconds what was done before a span may still come to be counted in it."""
+        return LATE_SECONDS if self.on_postgres else 0.0
 
     def connections(self) -> int:
         """Connections to the database now, without our own; 0 with SQLite."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from project.bench.client import LiveClient
 from project.bench.counters import Counters, Reading
 from project.bench.customers import Service, connected, web
+from project.bench.errors import BenchError
 from project.bench.resources import Use, snapshot
 from project.bench.target import Target
 
@@ -55,7 +56,8 @@ class Crowd:
     async def watched(self, seconds: float, *, talking: float = 0.0, seed: int = 0) -> Span:
         """So many seconds in which each is spoken to for this share of its time.
 
-        The pauses are drawn by chance, the same for the same seed; beginnings are spread.
+        The pauses are drawn by chance, the same for the same seed; beginnings are spread. Raises `BenchError`
+        when somebody fell silent.
         """
         talks = [
             asyncio.create_task(_talk(client, talking, random.Random(f"{seed} {number}")))
@@ -63,17 +65,20 @@ class Crowd:
             if talking
         ]
         try:
-            await asyncio.sleep(SETTLE_SECONDS if not talking else 3 * SETTLE_SECONDS)
+            await asyncio.sleep(self.counters.late + (3 if talking else 1) * SETTLE_SECONDS)
             before, octets = self.counters.read(), _octets(self.clients)
             began = time.monotonic()
             await asyncio.sleep(seconds)
             spent = before.until(self.counters.read())
             sent = 8 * (_octets(self.clients) - octets) / spent.seconds
-            return self._span(spent, began, sent)
+            span = self._span(spent, began, sent)
         finally:
             for talk in talks:
                 talk.cancel()
-            await asyncio.gather(*talks, return_exceptions=True)
+            ended = await asyncio.gather(*talks, return_exceptions=True)
+        if broken := next((error for error in ended if isinstance(error, Exception)), None):
+            raise BenchError(f"A conversation broke off, so that less was spoken: {broken}"[:500]) from broken
+        return span
 
     def _span(self, spent: Reading, began: float, sent: float) -> Span:
         video = [client.watcher.video(began) for client in self.clients]
@@ -100,6 +105,7 @@ async def gathered(service: Service, target: Target, counters: Counters) -> Asyn
 
 async def at_rest(counters: Counters, seconds: float) -> Reading:
     """What the stack does without anybody."""
+    await asyncio.sleep(counters.late)
     before = counters.read()
     await asyncio.sleep(seconds)
     return before.until(counters.read())

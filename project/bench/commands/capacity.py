@@ -205,7 +205,7 @@ class Measuring:
         before = self.counters.read()
         async with gathered(self.service, self.target, self.counters) as crowd:
             await crowd.grow(self.wishes.opened)
-        await asyncio.sleep(5)
+        await asyncio.sleep(5 + self.counters.late)
         spent = self.activities.above_rest(before.until(self.counters.read()))
         self.activities.keep("opened", spent, self.wishes.opened)
 
@@ -244,6 +244,7 @@ class Measuring:
             self.activities.keep("recorded", above, 1)
             before = self.counters.read()
         minutes = await self._films()
+        await asyncio.sleep(self.counters.late)
         spent = self.activities.above_rest(before.until(self.counters.read()))
         self.activities.keep("joined", spent, minutes)
 
@@ -296,8 +297,10 @@ def commands(rest: Reading, few: Span, many: Span, speaking: Span) -> Table:
 
 def _clips(activities: Activities, http: httpx.Client, service: Service, wishes: CapacityWishes) -> None:
     made(http, post(http, service, 1))
+    time.sleep(activities.counters.late)
     before = activities.counters.read()
     # Who asks every second costs as much as one who waits for the webhook, nearly.
     seconds = made(http, post(http, service, wishes.clips), every=1.0)
+    time.sleep(activities.counters.late)
     spent = before.until(activities.counters.read())
     activities.keep("clip", activities.above_rest(spent), seconds / 60)

@@ -217,6 +217,10 @@ def sessions_told(result: Result, case: str, spans: Sequence[Span], rest: Readin
             boundary="pictures that came whole, by seconds of the span, for each session",
         )  # fmt: skip
         result.add(
+            "spoken_share", "1", [span.spoken], state="steady", case=of, better="", source="receiver",
+            boundary="packets of speech, its pauses included, by all packets of sound in the span",
+        )  # fmt: skip
+        result.add(
             "freezes", "", [span.freezes], state="steady", case=of, source="receiver",
             boundary="pauses between pictures, 150 ms longer than usual, of all sessions in the span",
         )  # fmt: skip

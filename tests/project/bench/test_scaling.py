@@ -2,11 +2,15 @@
 
 import pytest
 
+from project.bench import crowds
+from project.bench.client import LiveClient
 from project.bench.commands.scaling import ScalingWishes, cost, sessions_told, slope
-from project.bench.counters import Reading
+from project.bench.counters import LATE_SECONDS, Counters, Reading
 from project.bench.crowds import Span
+from project.bench.errors import BenchError
 from project.bench.machine import Hardware
 from project.bench.results import Result
+from project.bench.target import Target
 
 REST = Reading(0.0, {"cpu.web": 1.0}, 10.0)
 
@@ -57,3 +61,37 @@ def test_readings_subtract_and_parts_that_began_anew_count_from_zero():
 def test_wishes_that_make_no_sense_are_refused(wrong: dict[str, object]):
     with pytest.raises(ValueError, match=r"grow|share"):
         ScalingWishes(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("database", "late"), [("postgres://db/parley", LATE_SECONDS), ("sqlite:////tmp/x", 0.0)]
+)
+async def test_what_a_database_tells_late_is_not_counted_in_the_next_span(database, late, monkeypatch):
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(crowds.asyncio, "sleep", sleep)
+    with Counters(Target("http://127.0.0.1:1", "key")) as counters:
+        monkeypatch.setattr(counters, "_database", database)
+        monkeypatch.setattr(counters, "read", lambda: Reading(0.0))
+        await crowds.at_rest(counters, 7.0)
+    assert slept == [late, 7.0]
+
+
+async def test_who_falls_silent_ends_the_measurement(monkeypatch):
+    async def broken(*_: object) -> None:
+        raise ConnectionError("the socket closed (1006)")
+
+    monkeypatch.setattr(crowds, "_talk", broken)
+    monkeypatch.setattr(crowds, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(crowds.Crowd, "_span", lambda *_: None)
+    service = Target("http://127.0.0.1:1", "key")
+    with Counters(service) as counters:
+        monkeypatch.setattr(counters, "read", lambda: Reading(0.0, seconds=1.0))
+        monkeypatch.setattr(Reading, "until", lambda *_: Reading(1.0, seconds=1.0))
+        crowd = crowds.Crowd(None, service, counters, [LiveClient("http://127.0.0.1:1", "key")], None)
+        with pytest.raises(BenchError, match="1006"):
+            await crowd.watched(0.01, talking=0.5)
+        await crowd.watched(0.01)
