@@ -265,6 +265,8 @@ class Soak:
         if found is None or 60 * self.wishes.minutes < JUDGED_SECONDS:
             if points and bound is not None:
                 self.result.notes.append(f"{what}: too short a time to tell whether it grows")
+            elif bound is not None and self.target.stack is not None:  # of our own stack all can be read
+                self.result.check(f"{what}: no growth", False, why or "it could not be read")
             return
         grew = f"by how much {what} grew in an hour"
         rate = [found.per_hour]

@@ -20,7 +20,7 @@ def soak(minutes: float = MINUTES) -> Soak:
     subject = SubjectWishes(model="viseme")
     result = Result.begin("tiny", command="soak")
     wishes = SoakWishes(minutes=minutes, sessions=4)
-    return Soak(SimpleNamespace(), subject, Common("tiny", (subject,)), wishes, result)  # type: ignore[arg-type]
+    return Soak(SimpleNamespace(stack=None), subject, Common("tiny", (subject,)), wishes, result)  # type: ignore[arg-type]
 
 
 def line(per_hour: float, minutes: float = MINUTES) -> list[tuple[float, float]]:
@@ -63,6 +63,15 @@ def test_what_could_not_be_read_says_why() -> None:
     metric = one.result.find("broker_keys", model="viseme")
     assert metric is not None
     assert metric.missing == "ConnectionError: gone"
+    assert one.result.passed
+
+
+def test_of_a_stack_of_our_own_everything_can_be_read() -> None:
+    one = soak()
+    one.target.stack = object()  # type: ignore[assignment]
+    one._judge("broker_keys", "keys", "keys of the broker", [], "LookupError: no figure")
+    (check,) = one.result.checks
+    assert (check.passed, check.evidence) == (False, "LookupError: no figure")
 
 
 WORSE = {
