@@ -48,7 +48,8 @@ async def spoken(client: LiveClient, question: Recorded, *, over: str = "rtc", s
     """Ask aloud, in real time; the turn begins with the end of the voice."""
     opened = await client.speak(question.pcm, over=over)
     voice = opened + question.first_ms / 1000
-    turn = Turn("voice", opened + question.last_ms / 1000)
+    # Sound leaves at the beginning of its 20 ms: the last one that is heard left so much before it ended.
+    turn = Turn("voice", opened + question.last_ms / 1000 - PACKET_SECONDS)
     try:
         await _follow(client, turn, voice, seconds)
     finally:

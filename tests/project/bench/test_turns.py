@@ -58,13 +58,22 @@ async def test_a_spoken_turn_begins_with_the_end_of_the_voice() -> None:
     tone = np.sin(np.arange(RATE // 2) * 2 * np.pi * 300 / RATE) * 8000
     question = Recorded.of(np.concatenate([np.zeros(RATE // 4), tone, np.zeros(RATE)]).astype(np.int16))
     assert (question.first_ms, question.last_ms) == (240.0, 760.0)
+    opened: list[float] = []
     async with talking() as (client, _):
+        speak = client.speak
+
+        async def speaking(pcm: bytes, **options: str) -> float:
+            opened.append(await speak(pcm, **options))
+            return opened[0]
+
+        client.speak = speaking  # type: ignore[method-assign]
         asking = asyncio.create_task(spoken(client, question))
         await asyncio.sleep(0.9)
         await client.user_text("as if it was heard")
         turn = await asking
     assert turn.received["ttfa_ms"] >= 1000 * THINKING_SECONDS
     assert turn.input == "voice"
+    assert turn.began - opened[0] == pytest.approx(0.740)  # the packet that is heard last leaves then
 
 
 async def test_an_interruption_is_timed_and_what_comes_behind_it_is_counted() -> None:
