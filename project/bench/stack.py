@@ -144,7 +144,9 @@ class EmbeddedStack:
     def _state(self, part: str) -> dict[str, Any]:
         """What the status file says of a part; of several alike ("web"), the first."""
         parts = self.status()["parts"]
-        return dict(parts[part] if part in parts else parts[f"{part}1"])
+        found = parts.get(part) or parts.get(f"{part}1")
+        assert found is not None, f"{part} is no part of the stack now"
+        return dict(found)
 
     def pids(self) -> dict[str, int]:
         return {name: state["pid"] for name, state in self.status()["parts"].items() if state["pid"]}

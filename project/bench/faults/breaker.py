@@ -45,7 +45,7 @@ class Breaker:
     def happen(self, failures: Sequence[Failure]) -> None:
         """Let all of these happen at once, and return when every part is ready again."""
         named = [(failure, self._name(failure)) for failure in failures]
-        begun = [(failure, name, self._begin(failure, name)) for failure, name in named]
+        begun = self._all_begun(named)
         stops = [each for each in begun if each[0].kind.how == "stop"]
         stops.sort(key=lambda each: each[0].kind.seconds)
         since = time.monotonic()
@@ -57,6 +57,19 @@ class Breaker:
         for failure, name, pid in begun:
             self._wait(failure, name, pid, since)
         self._stack.wait_healthy(BACK_SECONDS)
+
+    def _all_begun(self, named: Sequence[tuple[Failure, str]]) -> list[tuple[Failure, str, int]]:
+        """Break all of them. Where one cannot be, those that stand still go on before it is told."""
+        begun: list[tuple[Failure, str, int]] = []
+        try:
+            for failure, name in named:
+                begun.append((failure, name, self._begin(failure, name)))
+        except BaseException:
+            for _, _, pid in (each for each in begun if each[0].kind.how == "stop"):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+            raise
+        return begun
 
     def _name(self, failure: Failure) -> str:
         """The part, with its number where there are several."""
