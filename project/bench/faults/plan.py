@@ -188,9 +188,13 @@ def failures(plan: Plan) -> list[Failure]:
     kinds = once + draw.choices(wanted.kinds, [kind.weight for kind in wanted.kinds], k=more)
     draw.shuffle(kinds)
     drawn = []
+    at_once: set[str] = set()  # what is dead already cannot die again at the same moment
     for number, kind in enumerate(kinds):
         at = (number + draw.uniform(0.2, 0.8)) / (len(kinds) + 1)  # the last ones leave work behind them
+        at_once.add(kind.part)
         together = number + 1 < len(kinds) and draw.random() < wanted.together
+        together = together and kinds[number + 1].part not in at_once
+        at_once = at_once if together else set()
         drawn.append(Failure(at, kind, draw.randrange(1000), together))
     return drawn
 

@@ -63,6 +63,18 @@ def test_every_kind_of_failure_happens_in_the_order_of_the_work():
     assert not drawn[-1].with_next
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_dies_twice_at_the_same_moment(seed):
+    failures = {**TOLD["failures"], "together": 0.9}
+    drawn = plans.failures(read(seed=seed, failures=failures))
+    parts: list[str] = []
+    for each in drawn:
+        parts.append(each.kind.part)
+        assert len(parts) == len(set(parts))
+        parts = parts if each.with_next else []
+    assert any(each.with_next for each in drawn)
+
+
 @pytest.mark.parametrize(
     ("kind", "wrong"),
     [
