@@ -5,7 +5,8 @@ of the newer run: what no machine changes (`Gate.fixed`) plus the rest, longer b
 yardsticks took longer that it depends on. Both runs measured these themselves.
 
 It is worse when its median is beyond that by more than the tolerance, and the two intervals in which
-the true medians lie do not touch. Where they touch, nobody can say: "unclear", measure again.
+the true medians lie do not touch. Where they touch, nobody can say: "unclear", measure again. Two single
+values have no intervals: between once and twice the tolerance they are "unclear" as well.
 """
 
 import math
@@ -116,8 +117,10 @@ def _judged(before: Figure, now: Figure, gate: Gate, factor: Middle) -> Finding:
     apart = new.high < expected.low or new.low > expected.high
     beyond = abs(new.median - expected.median) > gate.least
     verdict: Verdict = "same"
+    # Two single values differ by chance, and nobody knows by how much: it takes twice as much to be sure.
+    sure = apart and (old.n > 1 or new.n > 1 or times > 1 + 2 * gate.tolerance)
     if beyond and times > 1 + gate.tolerance:
-        verdict = "worse" if apart else "unclear"
+        verdict = "worse" if sure else "unclear"
     elif beyond and apart and times < 1 / (1 + gate.tolerance):
         verdict = "better"
     return Finding(verdict, now, before.middle, expected, times, gate)

@@ -121,6 +121,13 @@ def test_more_by_the_median_but_not_for_sure_is_unclear():
     assert compared(before, now) == {"a_ms": "unclear"}
 
 
+@pytest.mark.parametrize(("now", "verdict"), [(112, "same"), (122, "unclear"), (135, "worse")])
+def test_two_single_values_have_to_differ_by_more(now: float, verdict: str):
+    assert compared(run({"a_ms": [100]}), run({"a_ms": [now]}, seed=2)) == {"a_ms": verdict}
+    if verdict == "unclear":
+        assert compared(run({"a_ms": [98, 100, 101]}), run({"a_ms": [now + 5]})) == {"a_ms": "worse"}
+
+
 def test_figures_that_are_neither_good_nor_bad_are_not_judged():
     assert compared(run({"queue": [1, 2]}, better=""), run({"queue": [9, 9]}, better="")) == {}
 
