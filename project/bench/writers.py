@@ -71,10 +71,19 @@ def _archive(folder: Path, names: list[str], archive: str) -> bytes:
 def kept(result: Result, out: Path | None = None) -> Iterator[Path]:
     """Write the result when the block ends; what the machine itself can do is measured before and after.
 
-    A block that fails leaves nothing behind.
+    Of a block that fails what it had measured by then is written, with a check that says so.
     """
     before = calibration.take()
     folder = folder_of(result, out)
-    yield folder
+    try:
+        yield folder
+    except Exception as error:
+        if result.metrics:
+            # Not its text, which may hold addresses.
+            told = f"it ended with {type(error).__name__}; figures are those that were there by then"
+            result.check("the run came to its end", False, told)
+            result.calibration = before
+            write(result, folder)
+        raise
     result.calibration = calibration.joined(before, calibration.take())
     write(result, folder)

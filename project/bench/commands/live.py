@@ -103,15 +103,17 @@ class Measurement:
 
     def run(self, result: Result) -> None:
         """Measure everything that is wished for, and write it down."""
-        if self.target.stack is None:
-            self.figures.lack("startup_ms", "cold", ATTACHED)
-        else:
-            for _ in range(self.wishes.cold):
-                self._cold()
-        with self._talk() as talk:
-            resting, busy = self._warm(talk)
-            self._others(talk)
-        self.figures.into(result)
+        try:
+            if self.target.stack is None:
+                self.figures.lack("startup_ms", "cold", ATTACHED)
+            else:
+                for _ in range(self.wishes.cold):
+                    self._cold()
+            with self._talk() as talk:
+                resting, busy = self._warm(talk)
+                self._others(talk)
+        finally:
+            self.figures.into(result)
         why = NO_GPU if self.target.stack else ATTACHED
         MachineFigures(result, self.subject.model).gpu(self.watch, resting, busy, why)
         result.subjects.append(self._about())

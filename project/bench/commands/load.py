@@ -100,7 +100,13 @@ class Ramp:
             result.subjects.append(described(http, self.subject, avatar, asked="text"))
             about = {"persona": persona, "voice": self.subject.voice, "model": self.subject.model}
             service = Service(self.target.base_url, self.target.api_key, avatar, about)
-            steps = self._steps(service)
+            steps: list[Step] = []
+            try:
+                self._climb(service, steps)
+            except Exception:
+                if steps:
+                    tell(result, steps, self.wishes.targets, self.subject.model)
+                raise
         reached = tell(result, steps, self.wishes.targets, self.subject.model)
         if self.wishes.least_sessions:
             result.check(
@@ -109,13 +115,12 @@ class Ramp:
                 f"{reached} did",
             )
 
-    def _steps(self, service: Service) -> list[Step]:
-        """Measure one number of sessions after the other."""
+    def _climb(self, service: Service, steps: list[Step]) -> None:
+        """Measure one number of sessions after the other, and add what was seen to `steps`."""
         if self.target.stub is not None:
             self.target.stub.control(reply=self.wishes.reply)
         floor = self._floor(service)
         habits = Habits(self.wishes.question, self.wishes.speaking, self.wishes.seed)
-        steps: list[Step] = []
         body = {"avatar": service.avatar, "script": CLIP_SCRIPT, "voice": self.subject.voice}
         with (
             Inside(self.target) as inside,
@@ -135,7 +140,6 @@ class Ramp:
                 fleet.forget(growing)  # the next step asks for what comes; the rest would only fill memory
                 if missed and not self.wishes.go_on_after_miss:
                     break
-        return steps
 
     def _floor(self, service: Service) -> float | None:
         """Have one conversation, which loads what others find loaded; what the stub takes in it, in ms."""

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from project.bench import page, plots, sheet
+from project.bench import calibration, page, plots, sheet
 from project.bench.results import Result, Stage, Subject, Turn
-from project.bench.writers import write
+from project.bench.writers import kept, write
 
 
 def test_everything_is_written_and_is_in_the_archive(result, tmp_path):
@@ -44,6 +44,20 @@ def test_a_result_without_figures_has_no_pictures_and_still_a_page(tmp_path):
     folder = write(Result.begin("empty", command="clip"), tmp_path)
     assert list((folder / "plots").iterdir()) == []
     assert "# clip: empty" in (folder / "report.md").read_text()
+
+
+def test_what_a_run_that_failed_had_measured_is_kept_and_says_so(result, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "take", lambda: {"calibration_cpu_ms": [1.0]})
+    result.checks.clear()
+    with pytest.raises(TimeoutError), kept(result, tmp_path / "one"):
+        raise TimeoutError("no answer of http://10.0.0.1/")
+    told = Result.load(tmp_path / "one" / "result.json")
+    assert [(check.name, check.passed) for check in told.checks] == [("the run came to its end", False)]
+    assert "10.0.0.1" not in (tmp_path / "one" / "report.md").read_text()
+    assert told.find("ttfa_ms", model="viseme") is not None
+    with pytest.raises(TimeoutError), kept(Result.begin("tiny", command="live"), tmp_path / "two"):
+        raise TimeoutError
+    assert not (tmp_path / "two").exists()
 
 
 def test_a_row_for_each_model_in_the_columns_of_the_table(result):
