@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, before_task_publish, worker_init, worker_ready
+from celery.signals import beat_init, before_task_publish, worker_init, worker_process_init, worker_ready
 from django.conf import settings
 from kombu import Queue
 
@@ -104,6 +104,14 @@ def _count(**_: Any) -> None:
     tasks.count()
     publishing.start()
     exporter.begin()
+
+
+@worker_process_init.connect
+def _publish(**_: Any) -> None:
+    """A pool of processes works in its children: what they use is theirs to tell."""
+    from project.metrics import publishing  # noqa: PLC0415 - as above
+
+    publishing.start()
 
 
 @worker_ready.connect

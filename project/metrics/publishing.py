@@ -105,4 +105,11 @@ def _most_files() -> float:
     return float("inf") if most == resource.RLIM_INFINITY else float(most)
 
 
-os.register_at_fork(after_in_child=_started.clear)
+def _begin_anew() -> None:
+    """In the child of a fork, which has this thread alone."""
+    _lock.release()
+    _started.clear()
+
+
+# Nobody is in the middle of telling while a process forks: the child would wait for its locks for ever.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_begin_anew)

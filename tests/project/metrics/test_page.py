@@ -2,6 +2,9 @@
 
 import asyncio
 import http.client
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -213,3 +216,40 @@ def test_publishing_begins_once(monkeypatch: pytest.MonkeyPatch) -> None:
     publishing.start()
     publishing.start()
     assert begun == ["figures"]
+
+
+def test_a_child_of_a_fork_publishes_for_itself_and_waits_for_nobody() -> None:
+    code = """
+import os, signal, threading, time
+import django
+django.setup()
+from celery.signals import worker_process_init
+import project.celery
+from project.metrics import publishing
+under_way, told = threading.Event(), []
+def slow():
+    under_way.set()
+    told.append(os.getpid())
+    time.sleep(0.3)
+publishing.SOURCES.append(slow)
+publishing.start()
+under_way.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(45)  # ends it whatever it waits for
+    worker_process_init.send(sender=None)
+    while os.getpid() not in told:
+        time.sleep(0.01)
+    publishing.publish()
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "7\n", done.stderr
