@@ -14,8 +14,16 @@ from project.bench.client import LiveClient
 from project.bench.stack import EmbeddedStack
 from project.embedded.home import Home
 
-TASKS, SESSIONS, FILES = "parley_live_tasks", "parley_live_sessions", "process_open_fds"
-MEMORY = "process_resident_memory_bytes"
+# Of the process that the customers of these tests talk to, unless they choose another.
+TASKS, SESSIONS, FILES, MEMORY = (
+    f'{name}{{process="web1"}}'
+    for name in (
+        "parley_live_tasks",
+        "parley_live_sessions",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+    )
+)
 
 
 @dataclass
