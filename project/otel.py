@@ -138,7 +138,10 @@ class Keeper:
         """Send what is left, but not for longer than a moment: a collector that hangs keeps nobody alive."""
         atexit.unregister(self.stop)
         sending = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
-        sending.start()
+        try:
+            sending.start()
+        except RuntimeError:  # too late for a new thread: later Pythons refuse one while they end
+            return
         sending.join(STOP_SECONDS)
 
     def _planned(self, plan: Plan) -> trace.Span:

@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -57,6 +58,14 @@ class _Service(_Handler):
     service = True
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the parent's
+        """Say in one line what a caller did or met; the parent writes a traceback past the log."""
+        _log.info("A reader of the figures got nothing: %s", type(sys.exception()).__name__)
+
+
 def bears(authorization: str) -> bool:
     """Whether a header carries the metrics token; an unset token opens nothing."""
     scheme, _, offered = authorization.partition(" ")
@@ -71,8 +80,7 @@ def serve(host: str, port: int, *, service: bool = False) -> ThreadingHTTPServer
 
     `service` adds the figures of the whole service.
     """
-    server = ThreadingHTTPServer((host, port), _Service if service else _Handler)
-    server.daemon_threads = True
+    server = _Server((host, port), _Service if service else _Handler)
     threading.Thread(target=server.serve_forever, name="figures page", daemon=True).start()
     return server
 

@@ -8,6 +8,7 @@ import { ENDS } from "./wording.js";
 
 const id = $("talk").dataset.session;
 const REFRESH_MS = 2000;
+const AGAIN_MS = 10000;
 const player = $("player");
 let lines = [];
 let voices = new Map();
@@ -23,8 +24,11 @@ async function load() {
   } catch (error) {
     $("failure").textContent = error.status === 404 ? "There is no such conversation, or it is not yours." : explain(error);
     $("failure").hidden = false;
+    // A moment without a network is no end; a conversation that is not there stays away.
+    if (error.status !== 404) setTimeout(load, AGAIN_MS);
     return;
   }
+  $("failure").hidden = true;
   $("body").hidden = false;
   head(talk);
   words(transcript.turns ?? transcript.results ?? [], talk);

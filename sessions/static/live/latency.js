@@ -7,6 +7,7 @@ import { FIGURES, MORE_FIGURES } from "./wording.js";
 
 const id = $("latency").dataset.session;
 const REFRESH_MS = 3000;
+const AGAIN_MS = 10000;
 const LABELS = new Map([...FIGURES, ...MORE_FIGURES].map(([name, label]) => [name, label]));
 const SOURCES = { voice: "spoken", text: "typed", say: "told to say", upload: "from a recording" };
 const open = new Set();
@@ -23,6 +24,8 @@ async function load() {
   } catch (error) {
     $("failure").textContent = error.status === 404 ? "There is no such conversation, or it is not yours." : explain(error);
     $("failure").hidden = false;
+    // A moment without a network is no end; a conversation that is not there stays away.
+    if (error.status !== 404) setTimeout(load, AGAIN_MS);
     return;
   }
   $("failure").hidden = true;

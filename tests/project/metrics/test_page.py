@@ -253,3 +253,19 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         timeout=60,
     )
     assert done.stdout == "7\n", done.stderr
+
+
+def test_a_reader_who_gets_nothing_is_one_line_in_the_log(
+    server: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ConnectionResetError("what a caller sent")
+
+    monkeypatch.setattr(exporter._Handler, "_answer", broken)
+    with caplog.at_level("INFO"), pytest.raises((http.client.HTTPException, ConnectionError)):
+        ask(server)
+    deadline = time.monotonic() + 10
+    while "ConnectionResetError" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "got nothing: ConnectionResetError" in caplog.text
+    assert "what a caller sent" not in caplog.text + capfd.readouterr().err
