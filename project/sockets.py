@@ -8,8 +8,12 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+from autobahn.exception import Disconnected
 from daphne import ws_protocol
 from twisted.internet import defer, reactor
+
+# What daphne's `send` raises between a client's going and the message that tells of it.
+SocketGone = Disconnected
 
 # A little more than a session takes: what is too large is named by it, what is far too large is cut off.
 MAX_MESSAGE_BYTES = 256 * 1024

@@ -18,7 +18,7 @@ from django.db import Error
 
 from project import context
 from project.errors import Gone, InvalidInput, NotAllowed, NotFound, ParleyError
-from project.sockets import unsent_bytes
+from project.sockets import SocketGone, unsent_bytes
 from sessions import services
 from sessions.runtime import messages
 from sessions.runtime.commands import HostUnreachable
@@ -209,6 +209,9 @@ class SessionConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
             self._wake.clear()
             try:
                 await self._flush()
+            except SocketGone:  # nobody is told any more; `disconnect` follows
+                self._closing, self._closed = self._closing or GOING_AWAY, True
+                self._outgoing.clear()
             except Exception:  # noqa: BLE001 - an event that cannot be sent shall not silence the socket
                 _log.exception("An event could not be sent")
                 self.close_soon(UNAVAILABLE)
