@@ -52,9 +52,12 @@ class Shot:
 
 
 def in_order(told: Iterable[Played]) -> list[Played]:
-    """Put the runs of all hosts in order. Where two hosts told of a frame, the newer one is right."""
+    """Put the runs of all hosts in order. Where two hosts told of a frame, the newer one is right.
+
+    A host whose clock is behind that of the first one may tell of frames before 0: they are left out.
+    """
     by_host: dict[int, list[Played]] = {}
-    for played in told:
+    for played in (shown for each in told if (shown := _from_zero(each)) is not None):
         by_host.setdefault(played.fence, []).append(played)
     kept: list[Played] = []
     limit: int | None = None
@@ -63,6 +66,14 @@ def in_order(told: Iterable[Played]) -> list[Played]:
         kept += [cut for played in runs if (cut := _before(played, limit)) is not None]
         limit = min(runs[0].run.frame, limit) if limit is not None else runs[0].run.frame
     return sorted(kept, key=lambda played: played.run.frame)
+
+
+def _from_zero(played: Played) -> Played | None:
+    run, early = played.run, -played.run.frame
+    if early <= 0:
+        return played
+    left = run.frames - early
+    return Played(played.fence, Run(0, left, run.take, run.offset + early)) if left > 0 else None
 
 
 def _before(played: Played, limit: int | None) -> Played | None:

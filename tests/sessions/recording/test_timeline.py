@@ -75,6 +75,14 @@ def test_a_host_that_came_later_is_right():
     ]
 
 
+def test_what_a_host_with_a_late_clock_tells_of_before_the_beginning_is_left_out():
+    assert shots(idle(-3, 8, 5, fence=2), speech(5, 4, fence=2), takes={Source(2, 0): 10}) == [
+        Shot(LOOP, 10, 5),
+        Shot(Source(2, 0), 0, 4),
+    ]
+    assert shots(idle(-9, 4, 0), idle(-5, 5, 0)) == []
+
+
 def test_a_fragment_that_was_lost_is_filled_with_the_loop():
     assert shots(idle(0, 5, 0), speech(5, 7), idle(12, 3, 10), takes={}) == [
         Shot(LOOP, 0, 5),
