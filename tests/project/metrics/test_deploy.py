@@ -133,6 +133,16 @@ def test_labels_in_the_words_of_alerts_are_those_of_their_queries() -> None:
             assert label in rule["expr"] or label in ADDED or label == "process", rule["alert"]
 
 
+def _expr(alert: str) -> str:
+    return next(rule["expr"] for rule in RULES if rule["alert"] == alert)
+
+
+def test_a_worker_that_ended_is_missed_though_nobody_is_asked_for_it() -> None:
+    query = _expr("ParleyWorkersFewer")
+    assert re.search(r"count\(up\{job=\"parley-worker\"\}\)\[1h:", query)
+    assert "or vector(0)" in query  # all of them
+
+
 def test_panels_lie_beside_each_other() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in BOARD["panels"]:
