@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import Metric
 
 from generation import figures as clip_figures
+from project.health import urls as health_urls
 from project.metrics.registry import registry
 from project.webhooks import figures as webhook_figures
 from sessions import figures as session_figures
@@ -141,6 +142,14 @@ def test_a_worker_that_ended_is_missed_though_nobody_is_asked_for_it() -> None:
     query = _expr("ParleyWorkersFewer")
     assert re.search(r"count\(up\{job=\"parley-worker\"\}\)\[1h:", query)
     assert "or vector(0)" in query  # all of them
+
+
+def test_pages_that_are_asked_all_the_time_wake_nobody() -> None:
+    asked = {page.name for page in health_urls.urlpatterns}
+    for found in re.findall(r"parley_http_requests_total\{([^}]*)\}", _expr("ParleyServerErrors")):
+        left_out = re.search(r'route!~"([^"]*)"', found)
+        assert left_out
+        assert set(left_out[1].split("|")) == asked
 
 
 def test_panels_lie_beside_each_other() -> None:
