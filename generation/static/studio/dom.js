@@ -77,15 +77,23 @@ export function when(iso) {
   return at.toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 }
 
+let answer = null; // takes the answer to the question that was asked last
+
 /** Ask before something is lost; resolves to whether the person agreed. */
 export function confirmed({ title, text, yes = "Delete" }) {
   const dialog = $("confirm");
+  // "close" comes a while after closing: by then the next question may be there already.
+  const settle = () => {
+    if (dialog.open) return;
+    answer?.(dialog.returnValue === "yes");
+    answer = null;
+  };
+  settle();
   $("confirm-title").textContent = title;
   $("confirm-text").textContent = text;
   $("confirm-yes").textContent = yes;
   dialog.returnValue = "no";
+  dialog.onclose = settle;
   dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
+  return new Promise((resolve) => (answer = resolve));
 }

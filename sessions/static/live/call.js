@@ -326,8 +326,9 @@ function downloadTranscript() {
 async function askToEnd() {
   const dialog = $("confirm-end");
   dialog.returnValue = "no";
+  // "close" comes a while after closing: by then the question may have been asked again.
+  dialog.onclose = () => !dialog.open && dialog.returnValue === "yes" && session.end();
   dialog.showModal();
-  dialog.addEventListener("close", () => dialog.returnValue === "yes" && session.end(), { once: true });
 }
 
 // --- The rest of the page ----------------------------------------------------------------------

@@ -146,6 +146,22 @@ def test_conversations_are_searched_filtered_and_erased_after_a_question(signed_
     assert "ses_3" not in [row["id"] for row in api.talks]
 
 
+def test_a_question_asked_again_at_once_gets_its_own_answer(signed_in) -> None:
+    made, api = signed_in("/sessions/")
+    page = made.page
+    page.wait_for_selector(".talk-link")
+    page.evaluate(
+        """() => {
+            const press = (selector) => document.querySelector(selector).click();
+            const erase = (line) => press(`.talk-item:nth-child(${line}) button`);
+            erase(2), press("#confirm [value=no]"), erase(3), press("#confirm-yes");
+        }"""
+    )
+    page.get_by_text("The conversation was erased.").wait_for()
+    page.wait_for_timeout(300)
+    assert [row["id"] for row in api.talks] == ["ses_1", "ses_2", "ses_4", "ses_5", "ses_6"]
+
+
 def test_an_account_without_conversations_is_told_what_to_do(signed_in) -> None:
     page = signed_in("/sessions/", FakeRest([]))[0].page
     page.get_by_role("heading", name="No conversations yet").wait_for()
