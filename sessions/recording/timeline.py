@@ -57,31 +57,27 @@ def in_order(told: Iterable[Played]) -> list[Played]:
     A host whose clock is behind that of the first one may tell of frames before 0: they are left out.
     """
     by_host: dict[int, list[Played]] = {}
-    for played in (shown for each in told if (shown := _from_zero(each)) is not None):
+    for played in told:
         by_host.setdefault(played.fence, []).append(played)
     kept: list[Played] = []
     limit: int | None = None
     for fence in sorted(by_host, reverse=True):
         runs = sorted(by_host[fence], key=lambda played: played.run.frame)
-        kept += [cut for played in runs if (cut := _before(played, limit)) is not None]
-        limit = min(runs[0].run.frame, limit) if limit is not None else runs[0].run.frame
+        if shown := [cut for played in runs if (cut := _within(played, limit)) is not None]:
+            limit = shown[0].run.frame
+        kept += shown
     return sorted(kept, key=lambda played: played.run.frame)
 
 
-def _from_zero(played: Played) -> Played | None:
-    run, early = played.run, -played.run.frame
-    if early <= 0:
-        return played
-    left = run.frames - early
-    return Played(played.fence, Run(0, left, run.take, run.offset + early)) if left > 0 else None
-
-
-def _before(played: Played, limit: int | None) -> Played | None:
+def _within(played: Played, limit: int | None) -> Played | None:
+    """What is left of a run from frame 0 up to `limit`, if anything."""
     run = played.run
-    if limit is None or run.frame + run.frames <= limit:
-        return played
-    left = limit - run.frame
-    return Played(played.fence, Run(run.frame, left, run.take, run.offset)) if left > 0 else None
+    first, end = max(run.frame, 0), run.frame + run.frames
+    if limit is not None:
+        end = min(end, limit)
+    if first >= end:
+        return None
+    return Played(played.fence, Run(first, end - first, run.take, run.offset + first - run.frame))
 
 
 def end_of(runs: Sequence[Played]) -> int:
