@@ -26,6 +26,7 @@ from project.embedded.stack import NAMES, ROOT
 
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
+WAIT_SECONDS = 180.0  # a bound for what hangs; a busy machine takes its time
 # What the suite or a developer's shell may have set: a stack under test gets its own.
 OURS = (
     *("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL", "S3_PUBLIC_ENDPOINT_URL", "S3_PORT"),
@@ -233,11 +234,11 @@ class EmbeddedStack:
     def restarts(self, part: str) -> int:
         return int(self._state(part)["restarts"])
 
-    def wait_healthy(self, seconds: float = 180.0) -> None:
+    def wait_healthy(self, seconds: float = WAIT_SECONDS) -> None:
         """Wait until every part is ready."""
         self.wait_until(lambda: bool(self.status()["ready"]), "every part is ready", seconds)
 
-    def wait_restarted(self, part: str, old_pid: int, seconds: float = 180.0) -> None:
+    def wait_restarted(self, part: str, old_pid: int, seconds: float = WAIT_SECONDS) -> None:
         """Wait until a part that was killed is ready again as another process."""
 
         def again() -> bool:
@@ -246,7 +247,7 @@ class EmbeddedStack:
 
         self.wait_until(again, f"{part} is ready again", seconds)
 
-    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 180.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert self.exit_status is None, f"The stack ended while waiting until {what}\n{self.logs()}"
