@@ -22,7 +22,7 @@ FLOOR_DB = -60.0
 PAUSE_SECONDS = 0.6  # what parts two bursts of speech
 STALL_SECONDS = 0.15
 SHORTEST_SECONDS = 0.8  # shorter ones say too little to be found again
-LATE_SECONDS = 2.0  # by how much a burst may stand elsewhere than it came: jitter, and a busy machine
+LATE_SECONDS = 1.0  # by how much a burst may stand elsewhere than it came: jitter, and a busy machine
 LIKE = 0.75  # correlation of loudness
 LIKE_MICROPHONE = 0.6  # it went through an encoder, a network and a jitter buffer
 # "A process that is killed loses at most its last three seconds" (docs/recordings.md), and some jitter.

@@ -109,6 +109,12 @@ def test_what_was_heard_elsewhere_is_told_with_its_place():
     assert wrong.startswith("1.6 s heard at 7.0 s stand at 3.0 s")
 
 
+@pytest.mark.parametrize(("late", "there"), [(-0.8, True), (0.8, True), (-1.4, False), (1.4, False)])
+def test_speech_may_stand_a_second_elsewhere_than_it_came_and_no_more(late, there):
+    found = film(frames=300, said_at=3.0 + late).unlike(spoken(), ORIGIN)
+    assert (found == []) is there
+
+
 def test_a_session_that_was_heard_has_an_origin():
     assert film().unlike(spoken(), None) == ["the session has no origin"]
 
