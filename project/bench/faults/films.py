@@ -31,6 +31,11 @@ FPS = 25
 LATE_FRAMES = round(LATE_SECONDS * FPS)
 SAME_CARDS = 0.9  # of a second
 MOST_OFFSET_MS = 80.0
+FARTHEST_SECONDS = 2.5  # so far apart are voice and lips looked for
+LIKE_LIPS = 0.5  # of whole recordings it is 0.9 and more
+STANDS_SECONDS = 0.1  # a picture that stands for longer says nothing of the voice
+LOOK_SECONDS = 0.005
+SPOKEN_SECONDS = 2.0  # open lips for so long have to be found in the voice
 SOUND_APART_SECONDS = 0.12  # a frame, an AAC frame, and the encoder's delay
 
 
@@ -83,9 +88,16 @@ class Film:
             found.append("pictures are out of order")
         if abs(self.video_seconds - self.audio_seconds) > SOUND_APART_SECONDS:
             found.append(f"{self.video_seconds:.2f} s of pictures, {self.audio_seconds:.2f} s of sound")
-        if self.offset_ms is not None and abs(self.offset_ms) > MOST_OFFSET_MS:
-            found.append(f"the voice lags {self.offset_ms:.0f} ms behind the lips")
-        return found
+        return found + self._out_of_step()
+
+    def _out_of_step(self) -> list[str]:
+        """How the voice is not that of the lips."""
+        spoken = self._spoken()
+        if spoken.like >= LIKE_LIPS and abs(spoken.offset_ms) > MOST_OFFSET_MS:
+            return [f"the voice lags {spoken.offset_ms:.0f} ms behind the lips"]
+        if spoken.like < LIKE_LIPS and spoken.seconds >= SPOKEN_SECONDS:
+            return [f"lips that move for {spoken.seconds:.1f} s have no voice (likeness {spoken.like:.2f})"]
+        return []
 
     def unlike(self, talk: Talk, origin: float | None) -> list[str]:
         """Where it is not what the customer heard. `origin` is zero of the session's timeline (Unix)."""
@@ -136,17 +148,29 @@ class Film:
 
     @property
     def offset_ms(self) -> float | None:
-        """How much the voice lags behind the lips of the test cards; None where nothing is said."""
-        if not self.cards or not self.loudness.size or max(card.level for card in self.cards) == 0:
-            return None
-        grid = np.arange(0.5, min(self.video_seconds, self.audio_seconds) - 0.5, 0.005)
-        lips = np.interp(grid, [card.at + 0.020 for card in self.cards], [card.level for card in self.cards])
+        """How much the voice lags behind the lips of the test cards; None where that cannot be told."""
+        spoken = self._spoken()
+        return spoken.offset_ms if spoken.like >= LIKE_LIPS else None
+
+    def _spoken(self) -> "Spoken":
+        """How voice and lips of the test cards go together."""
+        until = min(self.video_seconds, self.audio_seconds) - 0.5
+        if len(self.cards) < 2 or not self.loudness.size or until <= 0.5:
+            return Spoken(0.0, 0.0, -1.0)
+        every = np.arange(0.5, until, LOOK_SECONDS)
+        shown = np.array([card.at + 0.020 for card in self.cards])
+        following = np.clip(np.searchsorted(shown, every), 1, len(shown) - 1)
+        moving = every[shown[following] - shown[following - 1] <= STANDS_SECONDS]
+        if not moving.size:
+            return Spoken(0.0, 0.0, -1.0)
+        lips = np.interp(moving, shown, [card.level for card in self.cards])
         levels = np.clip((self.loudness + 50.0) / 40.0, 0.0, 1.0)  # as a card shows loudness
         times = (np.arange(len(levels)) + 0.5) * STEP_SECONDS
-        shifts = np.arange(-0.400, 0.4001, 0.005)
-        scores = [_correlation(lips, np.interp(grid + shift, times, levels)) for shift in shifts]
+        shifts = np.arange(-FARTHEST_SECONDS, FARTHEST_SECONDS + LOOK_SECONDS / 2, LOOK_SECONDS)
+        scores = [_correlation(lips, np.interp(moving + shift, times, levels)) for shift in shifts]
         best = int(np.argmax(scores))
-        return None if scores[best] < 0.5 else float(shifts[best] * 1000)
+        seconds = float((lips > 0.1).sum() * LOOK_SECONDS)
+        return Spoken(seconds, float(shifts[best] * 1000), scores[best])
 
     def _elsewhere(self, burst: "Burst", due: float, like: float) -> str:
         """What is wrong with a burst that does not stand where it was heard."""
@@ -155,6 +179,15 @@ class Film:
         if best >= LIKE:
             return f"{what} stand at {place:.1f} s (likeness there {best:.2f}, here {like:.2f})"
         return f"{what} are not there (likeness {like:.2f}, at most {best:.2f} at {place:.1f} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """For how long lips are open, and where (milliseconds later) the voice is most like them."""
+
+    seconds: float
+    offset_ms: float
+    like: float
 
 
 def _place(

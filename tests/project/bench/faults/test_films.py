@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from project.bench.babble import babble
 from project.bench.faults.films import Card, Film, _decibels
 from project.bench.faults.talk import Aloud, Stretch, Talk
 from project.bench.media import Picture, Watcher
@@ -60,6 +61,58 @@ def test_a_voice_that_lags_behind_the_lips_is_wrong(tmp_path):
     made = Film.of(write(tmp_path / "film.mp4", late_ms=200), cards=True)
     assert made.offset_ms == pytest.approx(200, abs=40)
     assert any("behind the lips" in wrong for wrong in made.wrong())
+
+
+def talking(*, late_seconds: float = 0.0, stands: tuple[int, int] = (0, 0)) -> Film:
+    """Twelve seconds of a test card that talks from the third on; the frames of `stands` are not drawn."""
+    frames = 12 * FPS
+    said = babble("We are open from nine to six, but not on Sundays. " * 2).pcm
+    sound = np.frombuffer(said, "<i2") / 32768
+    track = np.zeros(24_000 * 12, np.float32)
+    track[24_000 * 3 :][: len(sound)] = sound
+    if stands != (0, 0):  # the process stood still, and said the rest afterwards
+        first, last = (place * 960 for place in stands)
+        stood = np.zeros(last - first, np.float32)
+        track = np.concatenate((track[:first], stood, track[first : -len(stood)]))
+    opened = np.clip((_decibels(track, 24_000).reshape(-1, 2).max(axis=1) + 50) / 40, 0, 1)
+    made = film(frames=frames)
+    made.loudness = _decibels(np.roll(track, round(24_000 * late_seconds)), 24_000)
+    made.cards = [
+        Card(number / FPS, number, float(level))
+        for number, level in enumerate(opened)
+        if not stands[0] <= number < stands[1]
+    ]
+    return made
+
+
+@pytest.mark.parametrize("late", [-1.9, -0.6, 0.15, 0.6, 1.0, 1.9])
+def test_a_voice_is_looked_for_far_from_the_lips(late):
+    (wrong,) = talking(late_seconds=late).wrong()
+    assert wrong.startswith("the voice lags ")
+    assert float(wrong.split()[3]) == pytest.approx(1000 * late, abs=30)
+
+
+@pytest.mark.parametrize("late", [-0.06, 0.0, 0.06])
+def test_a_voice_beside_the_lips_is_right(late):
+    assert talking(late_seconds=late).wrong() == []
+
+
+def test_a_picture_that_stood_while_nothing_was_said_is_right():
+    assert talking(stands=(100, 200)).wrong() == []
+
+
+def test_lips_without_a_voice_like_them_are_wrong():
+    made = talking()
+    made.loudness = np.full_like(made.loudness, -60.0)
+    (wrong,) = made.wrong()
+    assert wrong.endswith("s have no voice (likeness -1.00)")
+
+
+def test_lips_that_hardly_move_say_nothing_of_the_voice():
+    made = talking()
+    made.loudness = np.full_like(made.loudness, -60.0)
+    made.cards = [Card(card.at, card.number, card.level if card.at < 4 else 0.0) for card in made.cards]
+    assert made.wrong() == []
 
 
 def test_sound_that_is_longer_than_the_pictures_is_wrong(tmp_path):
