@@ -33,11 +33,13 @@ _PLAIN: tuple[type[BaseException], ...] = (
     MemoryError,
     NameError,
     OSError,
-    RuntimeError,
     TypeError,
 )
 # Ours, or of a connection: addresses, states and codes.
 _TRUSTED = (*OWN, "amqp", "botocore", "celery", "httpcore", "httpx", "kombu", "redis", "urllib3")
+# Native libraries raise RuntimeError for everything, so it counts who did. Torch knows shapes and devices
+# alone.
+_STATES = frozenset({*_TRUSTED, "torch", *sys.stdlib_module_names})
 # A database quotes the row that it refuses in the lines behind the first, and in that one what it cannot
 # read; SQLite's full text search takes a word for the name of a column, and does so without marks.
 _DATABASES = ("django.db", "psycopg", "sqlite3")
@@ -211,5 +213,16 @@ def _words(error: BaseException, *, discreet: bool) -> str:
 
 
 def _is_plain(error: BaseException) -> bool:
-    package = type(error).__module__.partition(".")[0]
-    return package in _TRUSTED or isinstance(error, (*_PLAIN, BaseExceptionGroup))
+    if type(error).__module__.partition(".")[0] in _TRUSTED:
+        return True
+    if isinstance(error, RuntimeError):
+        return _raiser(error) in _STATES
+    return isinstance(error, (*_PLAIN, BaseExceptionGroup))
+
+
+def _raiser(error: BaseException) -> str:
+    """The package that raised it; nothing where that is not known."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -122,14 +122,33 @@ def test_exceptions_keep_what_they_were_given_to_themselves(written, formatter, 
 
 
 def test_of_a_long_exception_the_error_itself_is_told(written):
-    error = RuntimeError("the first")
+    error = OSError("the first")
     for words in (*("." * 50 for _ in range(400)), "the last"):
-        before, error = error, RuntimeError(words)
+        before, error = error, OSError(words)
         error.__cause__ = before
     told = json.loads(written(JsonFormatter(), logging.ERROR, "It broke", exc_info=raised(error)))
     assert len(told["exception"]) < MOST_CHARACTERS + 100
     assert "characters left out" in told["exception"]
-    assert told["exception"].endswith("RuntimeError: the last")
+    assert told["exception"].endswith("OSError: the last")
+
+
+def broken_in(module, words):
+    """A RuntimeError that a module raises."""
+    try:
+        exec("raise RuntimeError(words)", {"__name__": module, "words": words})
+    except RuntimeError as error:
+        return error
+
+
+def test_a_runtime_error_is_told_where_it_is_not_a_library_that_raised_it(written):
+    for module in ("sessions.pipeline.reply", "asyncio.base_events", "torch.nn.modules.module"):
+        line = written(
+            LineFormatter(), logging.ERROR, "It broke", exc_info=broken_in(module, "It is closed.")
+        )
+        assert "RuntimeError: It is closed." in line
+    for error in (broken_in("sentencepiece", f"cannot read {MARKER}"), RuntimeError(MARKER)):
+        assert MARKER not in written(LineFormatter(), logging.ERROR, "It broke", exc_info=error)
+        assert MARKER not in written(LineFormatter(), logging.ERROR, "It broke: %s", error)
 
 
 def test_errors_of_ours_are_told_with_their_words(written):
