@@ -80,11 +80,14 @@ class Folder:
         if not dead:
             return
         counted = [path for path in self._databases() if _owner(path) in {*dead, past["name"]}]
-        counted = [path for path in counted if not path.name.startswith("gauge")]
+        for path in [path for path in counted if path.name.startswith("gauge")]:
+            path.unlink()
         number = int(past["name"].removeprefix(_PAST) or 0) + 1
         name = f"{_PAST}{number}"
         for kind in ("counter", "histogram"):
-            self._write_past(kind, name, [path for path in counted if path.name.startswith(kind)])
+            if not self._write_past(kind, name, [path for path in counted if path.name.startswith(kind)]):
+                self._clean()  # of what there was room for; what they counted stays where it is
+                return
         journal = self.path / f"{_JOURNAL}.new"
         # From here on only the new file counts; what is in it may be removed at leisure.
         journal.write_text(json.dumps({"name": name, "spent": sorted(dead)}))
@@ -124,7 +127,8 @@ class Folder:
                 os.close(descriptor)
         return living
 
-    def _write_past(self, kind: str, name: str, paths: list[Path]) -> None:
+    def _write_past(self, kind: str, name: str, paths: list[Path]) -> bool:
+        """Whether the disk had room for it."""
         pages = Pages(self.path / f"{kind}_{name}.db")
         for metric in _merged(paths, accumulate=False):
             for sample in metric.samples:
@@ -135,6 +139,7 @@ class Folder:
                 )  # fmt: skip
                 pages.write(key, sample.value)
         pages.close()
+        return pages.kept
 
 
 def _merged(paths: list[Path], *, accumulate: bool = True) -> Iterable[Metric]:

@@ -21,11 +21,13 @@ class Pages(MmapedDict):
     """One file of one process.
 
     Its room is taken from the disk before it is written to: a page that a full disk cannot hold would
-    end the process with SIGBUS. Where there is none, the figures stay in memory and nobody else sees them.
+    end the process with SIGBUS. Where there is none, the figures stay in memory and nobody else sees them:
+    then they are not `kept`.
     """
 
     def __init__(self, path: Path) -> None:
         half = path.with_suffix(UNFINISHED)  # nobody reads it half-made
+        self.kept = True
         self._f = half.open("w+b")
         self._fname = str(path)
         self._capacity = FIRST_BYTES.get(path.name.partition("_")[0], SMALL_BYTES)
@@ -61,6 +63,7 @@ class Pages(MmapedDict):
             _allocate(self._f.fileno(), size)
             return mmap.mmap(self._f.fileno(), size)
         except OSError:
+            self.kept = False
             return mmap.mmap(-1, size)
 
     def close(self) -> None:

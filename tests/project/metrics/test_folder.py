@@ -1,5 +1,6 @@
 """Processes that keep their figures together: real ones, ended in every way."""
 
+import errno
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from project.metrics import pages
 from project.metrics.folder import Folder
 
 COUNTS = """
@@ -184,6 +186,34 @@ def test_without_room_on_the_disk_work_goes_on_and_only_the_others_do_not_see_it
     ).replace('print("counted"', "assert counter.labels('a')._value.get() == 2\nprint(\"counted\"")
     with counting(folder.path, full), counting(folder.path):
         assert figures(folder)["done_total{kind=a}"] == 2
+
+
+@pytest.mark.parametrize("room", [0, 128 * 1024])
+def test_without_room_on_the_disk_what_the_dead_counted_stays_where_it_is(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    def allocated(descriptor: int, size: int) -> None:
+        if size > room:
+            raise OSError(errno.ENOSPC, "full")
+        os.posix_fallocate(descriptor, 0, size)
+
+    many = COUNTS.replace(
+        'print("counted"',
+        'for number in range(2000): counter.labels(f"{number:0>60}").inc()\nprint("counted"',
+    )
+    for code, labels in ((COUNTS, 1), (many, 2001)):
+        with counting(folder.path, code) as process:
+            process.kill()
+            process.wait()
+            with monkeypatch.context() as full:
+                full.setattr(pages, "_allocate", allocated)
+                for _ in range(2):
+                    found = figures(folder)
+                    assert sum(1 for name in found if name.startswith("done_total")) == labels
+                    assert found["done_total{kind=a}"] == (2 if labels == 1 else 4)
+                    assert found["took_seconds_count"] == (2 if labels == 1 else 4)
+                    assert "now" not in found
+            assert figures(folder) == found
 
 
 def test_a_folder_that_cannot_be_used_leaves_the_process_its_own_figures(tmp_path: Path) -> None:
