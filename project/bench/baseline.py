@@ -47,13 +47,18 @@ class Middle:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of a run; `key` is what makes it the same in another one."""
+    """One figure of a run; `key` is what makes it the same in another one.
+
+    `most` is its largest value and `total` the sum of all, for what no median shows.
+    """
 
     name: str
     unit: str
     state: State
     better: Better
     middle: Middle
+    most: float
+    total: float
     model: str = ""
     case: str = ""
 
@@ -115,8 +120,9 @@ class Run:
 
 
 def _figure(metric: Metric, values: Sequence[float]) -> Figure:
+    middle, most, total = Middle.of(values), max(values), math.fsum(values)
     return Figure(
-        metric.name, metric.unit, metric.state, metric.better, Middle.of(values), metric.model, metric.case
+        metric.name, metric.unit, metric.state, metric.better, middle, most, total, metric.model, metric.case
     )
 
 

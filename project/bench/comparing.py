@@ -5,8 +5,11 @@ of the newer run: what no machine changes (`Gate.fixed`) plus the rest, longer b
 yardsticks took longer that it depends on. Both runs measured these themselves.
 
 It is worse when its median is beyond that by more than the tolerance, and the two intervals in which
-the true medians lie do not touch. Where they touch, nobody can say: "unclear", measure again. Two single
-values have no intervals: between once and twice the tolerance they are "unclear" as well.
+the true medians lie do not touch. Where they touch, nobody can say: "unclear", measure again. One or two
+values in each run make no interval: between once and twice the tolerance they are "unclear" as well.
+
+What happens in single turns moves no median. Of counts (`Gate.of`) the sum is judged, with the interval that
+its chance leaves, or the largest value as it is.
 """
 
 import math
@@ -20,6 +23,7 @@ from project.bench.gates import Gate, Gates
 Verdict = Literal["worse", "unclear", "same", "better", "missing", "new"]
 UNSTEADY = 0.2  # of a yardstick: then something else used the machine
 ANOTHER_MACHINE = 1.25
+FEW = 2  # values, of which an interval says next to nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,11 @@ class Finding:
 
     @property
     def now(self) -> Middle | None:
-        return None if self.verdict == "missing" else self.figure.middle
+        return None if self.verdict == "missing" else _judged_value(self.figure, self.gate)
+
+    def __str__(self) -> str:
+        words = {"max": " (largest)", "sum": f" (sum of {self.figure.middle.n})"}
+        return f"{self.figure}{words.get(self.gate.of, '') if self.gate else ''}"
 
     @property
     def missed_goal(self) -> bool:
@@ -86,8 +94,9 @@ def _findings(before: Run, now: Run, gates: Gates) -> Iterator[Finding]:
         else:
             yield Finding("new", figure, gate=gate)
     for key, figure in older.items():
-        if key not in newer and _is_judged(figure, gates.of(before.command, figure.name, figure.case)):
-            yield Finding("missing", figure, before=figure.middle)
+        gate = gates.of(before.command, figure.name, figure.case)
+        if key not in newer and _is_judged(figure, gate):
+            yield Finding("missing", figure, before=_judged_value(figure, gate), gate=gate)
 
 
 def _is_judged(figure: Figure, gate: Gate) -> bool:
@@ -109,7 +118,9 @@ def scale(before: Run, now: Run, gate: Gate) -> Middle:
 
 
 def _judged(before: Figure, now: Figure, gate: Gate, factor: Middle) -> Finding:
-    old, new = before.middle, now.middle
+    told, new = _judged_value(before, gate), _judged_value(now, gate)
+    # A run of fewer turns has fewer of everything that is counted.
+    old = _summed(before.total, before.middle.n, now.middle.n) if gate.of == "sum" else told
     if gate.magnitude:
         old, new = _magnitude(old), _magnitude(new)
     expected = _expected(old, gate, factor, more=now.better == "more")
@@ -117,13 +128,30 @@ def _judged(before: Figure, now: Figure, gate: Gate, factor: Middle) -> Finding:
     apart = new.high < expected.low or new.low > expected.high
     beyond = abs(new.median - expected.median) > gate.least
     verdict: Verdict = "same"
-    # Two single values differ by chance, and nobody knows by how much: it takes twice as much to be sure.
-    sure = apart and (old.n > 1 or new.n > 1 or times > 1 + 2 * gate.tolerance)
+    # One or two values each lie apart by chance, nobody knows by how much: it takes twice as much to be sure.
+    sure = apart and (max(old.n, new.n) > FEW or times > 1 + 2 * gate.tolerance)
     if beyond and times > 1 + gate.tolerance:
         verdict = "worse" if sure else "unclear"
     elif beyond and apart and times < 1 / (1 + gate.tolerance):
         verdict = "better"
-    return Finding(verdict, now, before.middle, expected, times, gate)
+    return Finding(verdict, now, told, expected, times, gate)
+
+
+def _judged_value(figure: Figure, gate: Gate | None) -> Middle:
+    """What the gate looks at; one number without a width where it is the largest."""
+    n = figure.middle.n
+    if gate is None or gate.of == "median":
+        return figure.middle
+    if gate.of == "max":
+        return Middle(figure.most, figure.most, figure.most, n)
+    return _summed(figure.total, n, n)
+
+
+def _summed(count: float, turns: int, among: int) -> Middle:
+    """How many there are among so many turns, and what chance makes of as many (Poisson, 95%)."""
+    share, root = among / turns, math.sqrt(count + 3 / 8)
+    low, high = max(0.0, root - 0.98) ** 2, (root + 0.98) ** 2
+    return Middle(count * share, low * share, high * share, among)
 
 
 def _expected(old: Middle, gate: Gate, factor: Middle, *, more: bool) -> Middle:
@@ -218,7 +246,7 @@ def _table(findings: Sequence[Finding]) -> Iterator[str]:
     yield "| Figure | Unit | Before | Expected here | Now | Times worse |"
     yield "|---|---|---|---|---|---|"
     for one in findings:
-        cells = [str(one.figure), one.figure.unit, _span(one.before), _span(one.expected), _span(one.now)]
+        cells = [str(one), one.figure.unit, _span(one.before), _span(one.expected), _span(one.now)]
         times = f"{one.times:.2f}" if one.expected else ""
         yield f"| {' | '.join(cells)} | {times} |"
 
@@ -228,13 +256,13 @@ def _goals(findings: Sequence[Finding]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for one in findings:
         goal = "" if one.gate is None or one.gate.goal is None else f"{one.gate.goal:g}"
-        yield f"| {one.figure} | {one.figure.unit} | {goal} | {_span(one.now)} |"
+        yield f"| {one} | {one.figure.unit} | {goal} | {_span(one.now)} |"
 
 
 def _span(middle: Middle | None) -> str:
     if middle is None:
         return ""
-    width = f" ({middle.low:.4g} to {middle.high:.4g})" if middle.n > 1 else ""
+    width = f" ({middle.low:.4g} to {middle.high:.4g})" if middle.high > middle.low else ""
     return f"{middle.median:.4g}{width}"
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
@@ -23,6 +24,8 @@ class Gate:
     `magnitude`: it may lie on either side of 0, where it should be, and its distance is judged.
     A difference of `least` or less is never told: it is below what the figure can resolve.
     `goal` is the figure promised on any machine that is fit for the service.
+    `of`: of most figures the median is judged. Of what should never happen it is the largest value (`max`),
+    since one bad turn of twenty moves no median; of what is counted the number in all turns together (`sum`).
     """
 
     figure: str
@@ -34,6 +37,7 @@ class Gate:
     least: float = 0.0
     magnitude: bool = False
     goal: float | None = None
+    of: Literal["median", "max", "sum"] = "median"
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.yardsticks) - set(BOUNDARIES)):
@@ -42,6 +46,8 @@ class Gate:
             raise ValueError("the shares of the yardsticks must make 1")
         if self.tolerance <= 0 or self.least < 0 or self.fixed < 0:
             raise ValueError("tolerance must be above 0; least and fixed must not be below it")
+        if self.of != "median" and (self.yardsticks or self.fixed or self.magnitude):
+            raise ValueError(f"of: {self.of} is for counts, which no machine scales")
 
     def fits(self, command: str, figure: str, case: str) -> bool:
         pairs = ((command, self.command), (figure, self.figure), (case, self.case))

@@ -95,6 +95,30 @@ def test_something_where_there_was_nothing_is_worse():
     assert compared(run({"freezes": [0] * 8}), run({"freezes": [0] * 8})) == {"freezes": "same"}
 
 
+@pytest.mark.parametrize(
+    ("figure", "before", "now", "verdict"),
+    [
+        ("late_packets", [0] * 20, [0] * 19 + [1], "worse"),
+        ("late_packets", [0] * 19 + [1], [0] * 20, "better"),
+        ("late_packets", [0] * 3, [0] * 20, "same"),
+        ("freezes", [0] * 20, [0] * 18 + [6, 6], "worse"),
+        ("freezes", [0] * 20, [0] * 19 + [4], "unclear"),
+        ("freezes", [0] * 20, [0] * 19 + [2], "same"),
+        ("underruns", [0] * 6, [0] * 5 + [9], "worse"),
+        ("underruns", [1] * 6, [1] * 20, "same"),
+        ("underruns", [1] * 20, [1] * 6, "same"),
+    ],
+)
+def test_what_happened_in_single_turns_is_seen_though_no_median_moves(
+    figure: str, before: list[int], now: list[int], verdict: str
+):
+    found = compare(run({figure: before}), run({figure: now}, seed=2), gates.read())
+    assert verdicts(found) == {figure: verdict}
+    if verdict == "worse":
+        assert "(largest)" in told([found]) or f"(sum of {len(now)})" in told([found])
+        assert [one.missed_goal for one in found.findings] == [figure == "late_packets"]
+
+
 def test_a_figure_around_zero_is_judged_by_its_distance():
     before = run({"av_drift_ms": [-3, -2, 0, 1, 2, 3]})
     assert compared(before, run({"av_drift_ms": [-60, -55, -58, -57, -61, -59]})) == {"av_drift_ms": "worse"}
@@ -122,8 +146,10 @@ def test_more_by_the_median_but_not_for_sure_is_unclear():
 
 
 @pytest.mark.parametrize(("now", "verdict"), [(112, "same"), (122, "unclear"), (135, "worse")])
-def test_two_single_values_have_to_differ_by_more(now: float, verdict: str):
+def test_one_or_two_values_have_to_differ_by_more(now: float, verdict: str):
     assert compared(run({"a_ms": [100]}), run({"a_ms": [now]}, seed=2)) == {"a_ms": verdict}
+    two = compared(run({"a_ms": [99, 101]}), run({"a_ms": [now - 1, now + 1]}, seed=2))
+    assert two == {"a_ms": verdict}
     if verdict == "unclear":
         assert compared(run({"a_ms": [98, 100, 101]}), run({"a_ms": [now + 5]})) == {"a_ms": "worse"}
 
@@ -205,6 +231,7 @@ def test_an_answer_that_came_later_is_seen_however_it_was_asked_for(case: str, b
         ({"yardsticks": {"calibration_cpu_ms": 0.5}}, "must make 1"),
         ({"tolerance": 0.0}, "above 0"),
         ({"least": -1.0}, "above 0"),
+        ({"of": "sum", "yardsticks": {"calibration_cpu_ms": 1.0}}, "no machine scales"),
     ],
 )
 def test_a_gate_that_makes_no_sense_is_refused(wrong: dict[str, object], why: str):
