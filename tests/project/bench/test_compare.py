@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from project.bench import baseline, comparing, gates
+from project.bench import baseline, comparing, config, gates
 from project.bench.commands import compare
+from project.bench.commands.clip import ClipWishes
+from project.bench.commands.live import LiveWishes
 from project.bench.machine import Hardware
 from project.bench.results import Result
 
@@ -113,3 +115,10 @@ def test_the_committed_baseline_can_be_read_and_agrees_with_itself():
     kept = baseline.read()
     for one in kept.runs:
         assert not comparing.compare(one, one, gates.read()).of("worse", "unclear", "missing", "better")
+
+
+@pytest.mark.parametrize("name", ["short", "full"])
+def test_what_is_judged_most_is_repeated_often_enough_to_be_judged(name: str):
+    chosen = config.read(config.path(name))
+    live, clip = chosen.section("live", LiveWishes), chosen.section("clip", ClipWishes)
+    assert min(live.joins, live.turns, live.interrupts, clip.warm) >= 6
