@@ -15,6 +15,7 @@ from project.bench.stack import EmbeddedStack
 from project.bench.target import Target
 
 BACK_SECONDS = 150.0
+HOSTING = ("web", "valkey")
 AWAY_SECONDS = 2.0  # for how long the providers' stub stays dead
 
 
@@ -41,6 +42,15 @@ class Breaker:
 
     def say(self, what: str) -> None:
         self.timeline.append(Moment(round(time.monotonic() - self._began, 1), what))
+
+    @property
+    def away(self) -> list[tuple[float, float]]:
+        """When a host of sessions, or the broker that tells it what is wanted, was away (monotonic)."""
+        return [
+            (self._began + each.at_s, self._began + each.at_s + each.recovery_s)
+            for each in self.broken
+            if each.part.rstrip("0123456789") in HOSTING
+        ]
 
     def happen(self, failures: Sequence[Failure]) -> None:
         """Let all of these happen at once, and return when every part is ready again."""

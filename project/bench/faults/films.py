@@ -27,6 +27,8 @@ LIKE = 0.75  # correlation of loudness
 LIKE_MICROPHONE = 0.6  # it went through an encoder, a network and a jitter buffer
 # "A process that is killed loses at most its last three seconds" (docs/recordings.md), and some jitter.
 LOST_SECONDS = 3.5
+# A host that cannot be told of the end reads of it when it renews its lease, every two seconds.
+OVER_SECONDS = 4.0
 FPS = 25
 LATE_FRAMES = round(LATE_SECONDS * FPS)
 SAME_CARDS = 0.9  # of a second
@@ -115,6 +117,19 @@ class Film:
             else:
                 before = place
         return found
+
+    def goes_on(
+        self, talk: Talk, origin: float | None, away: Sequence[tuple[float, float]] = ()
+    ) -> list[str]:
+        """Whether it is longer than the session was. `away`: when (monotonic) the host may have heard of
+        nothing, because it stood still or its broker was gone."""
+        if origin is None or talk.ended is None or talk.trouble:
+            return []
+        heard = [until for since, until in away if since <= talk.ended <= until]
+        over = max(heard, default=talk.ended) + talk.seconds_to_wall - origin
+        if self.video_seconds <= over + OVER_SECONDS:
+            return []
+        return [f"it has {self.video_seconds:.1f} s, and was over after {over:.1f} s"]
 
     def _unseen(self, talk: Talk, origin: float) -> Iterator[str]:
         """Where the test cards are not those that were seen, second by second."""

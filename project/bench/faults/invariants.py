@@ -36,6 +36,7 @@ class Seen:
     status: Mapping[str, Any] = field(default_factory=dict)  # the supervisor's
     happened: int = 0  # failures, and those that were left when the batch was done
     spared: int = 0
+    away: Sequence[tuple[float, float]] = ()  # when hosts of sessions may have heard of nothing (monotonic)
     lost: Sequence[str] = ()  # parts that did not come back in time
     strangers: Sequence[str] = ()  # processes that belong to no part
     left_running: Sequence[str] = ()  # processes after the stack was stopped
@@ -292,6 +293,7 @@ def recordings(seen: Seen) -> Problems:
         if abs(row["duration_ms"] - 1000 * film.video_seconds) > FRAME_MS:
             yield f"{talk.id}: {row['duration_ms']} ms told, {1000 * film.video_seconds:.0f} ms there"
         yield from (f"{talk.id}: {wrong}" for wrong in film.unlike(talk, origins[talk.id]))
+        yield from (f"{talk.id}: {wrong}" for wrong in film.goes_on(talk, origins[talk.id], seen.away))
 
 
 NOBODYS = ("probe/writable",)  # the check of storage writes it again and again

@@ -84,6 +84,7 @@ class Run:
                 facts=facts,
                 status=self._stack.status(),
                 lost=self.lost,
+                away=self.breaker.away,
                 happened=len(self.breaker.broken),
                 spared=self.spared,
                 strangers=strangers(self._stack.supervisor_pid, self._stack.everything()),

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from project.bench.faults.breaker import Breaker
+from project.bench.faults.breaker import Breaker, Broken
 from project.bench.faults.plan import Failure, Kind
 
 
@@ -35,3 +35,13 @@ def test_what_stands_still_goes_on_when_another_part_cannot_be_broken() -> None:
             assert process.wait(30) == -signal.SIGTERM  # who is stopped does not hear it
         finally:
             process.kill()
+
+
+def test_it_is_known_when_hosts_of_sessions_were_away() -> None:
+    breaker = Breaker(SimpleNamespace(stack=object(), stub=None), 1000.0)  # type: ignore[arg-type]
+    breaker.broken = [
+        Broken("web2", "stop", 10.0, 3.5),
+        Broken("render1", "stop", 20.0, 16.0),
+        Broken("valkey", "kill", 40.0, 1.5),
+    ]
+    assert breaker.away == [(1010.0, 1013.5), (1040.0, 1041.5)]

@@ -195,3 +195,29 @@ def test_what_the_customer_said_is_looked_for_in_its_place(place, there):
 def test_what_was_said_to_a_dying_host_is_not_looked_for():
     made, talk = said(None, ended=BEGAN + 4)
     assert made.unlike(talk, ORIGIN) == []
+
+
+LONGER = 20.0  # than its session, in seconds of the film
+
+
+@pytest.mark.parametrize(
+    ("seconds", "away", "right"),
+    [
+        (12.0, (), True),
+        (15.0, (), True),  # the host read of the end with its next lease
+        (LONGER, (), False),
+        (LONGER, ((BEGAN + 8, BEGAN + 18),), True),  # it stood still
+        (LONGER, ((BEGAN + 2, BEGAN + 5),), False),
+        (LONGER, ((BEGAN + 13, BEGAN + 18),), False),
+        (30.0, ((BEGAN + 8, BEGAN + 18),), False),
+    ],
+)
+def test_a_recording_ends_with_its_session(seconds, away, right):
+    wrong = film(frames=round(seconds * FPS)).goes_on(spoken(), ORIGIN, away)
+    assert (wrong == []) is right
+
+
+def test_of_a_session_that_its_customer_could_not_end_the_length_is_not_known():
+    talk = spoken()
+    talk.trouble.append("TimeoutError")
+    assert film(frames=750).goes_on(talk, ORIGIN) == []

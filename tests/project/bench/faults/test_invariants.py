@@ -46,6 +46,11 @@ def shown(**changes: object) -> Break:
     return change
 
 
+def longer_than_its_session(seen: Seen) -> None:
+    seen.films["ses_1"].video_seconds = seen.films["ses_1"].audio_seconds = 20.0
+    seen.facts["recordings"][-1]["duration_ms"] = 20_000
+
+
 def reverse_of_what_was_heard(seen: Seen) -> None:
     seen.films["ses_1"].loudness = np.flip(seen.films["ses_1"].loudness)
 
@@ -95,6 +100,7 @@ BROKEN: list[tuple[str, Break]] = [
     ("recordings", row("recordings", duration_ms=11_000)),
     ("recordings", lambda seen: seen.films.pop("ses_1")),  # type: ignore[attr-defined]
     ("recordings", shown(audio_seconds=11.0)),
+    ("recordings", longer_than_its_session),
     ("recordings", reverse_of_what_was_heard),
     ("recordings", spoken_later_than_shown),
     ("deliveries", row("deliveries", status="pending")),
