@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 def reap() -> int:
     """Do one pass; return how many sessions were ended."""
+    if not Session.objects.filter(status__in=states.UNFINISHED).exists():
+        return 0
     ended = 0
     for reason, stuck in _stuck(timezone.now()):
         rows = Session.objects.filter(stuck, status__in=states.UNFINISHED)

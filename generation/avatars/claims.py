@@ -159,6 +159,8 @@ def _renew_outdated(table: type[Preparable]) -> int:
 def _reconcile(table: type[Preparable]) -> int:
     now = timezone.now()
     waiting = _wanted(table).filter(_free())
+    if not waiting.exists():
+        return 0
     waiting.filter(attempts__gte=MAX_ATTEMPTS).update(
         status=AvatarStatus.FAILED,
         failure_code="preparation_interrupted",

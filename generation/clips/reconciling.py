@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 def reconcile() -> int:
     """Do one pass; return how many messages were sent again. Raises what the broker raises."""
+    if not Clip.objects.filter(status__in=states.UNFINISHED).exists():
+        return 0  # nothing below is about any other
     settle_cancellations()
     settle_counts()
     settle_models()

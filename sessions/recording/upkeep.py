@@ -26,10 +26,16 @@ def reconcile() -> int:
 
     Raises what the broker raises.
     """
+    under_way = (RecordingStatus.RECORDING, RecordingStatus.ASSEMBLING)
+    if not Recording.objects.filter(status__in=under_way).exists():
+        return 0
     _settle()
-    waiting = dispatch.waiting(dispatch.MEDIA_QUEUE)
     stale = Q(enqueued_at=None) | Q(enqueued_at__lt=timezone.now() - GRACE)
     rows = Recording.objects.filter(free() & stale, status=RecordingStatus.ASSEMBLING)
+    if not rows.exists():
+        return 0
+    # The queue is asked before the rows are read: what is taken from it in between is seen as held.
+    waiting = dispatch.waiting(dispatch.MEDIA_QUEUE)
     sent = 0
     for recording in rows.order_by("created_at")[:AT_ONCE]:
         if dispatch.identity(dispatch.RECORDING, recording.pk) not in waiting:

@@ -23,6 +23,13 @@ def test_a_token_that_nobody_used(alice, avatar) -> None:
     assert end_of(session) == ("ended", "connect_timeout")
 
 
+def test_sessions_that_are_over_cost_a_pass_one_query(alice, avatar, django_assert_num_queries) -> None:
+    session, _ = started(alice, avatar)
+    services.session_end(session.pk, "api_ended")
+    with django_assert_num_queries(1):
+        assert reaping.reap() == 0
+
+
 def test_a_client_that_was_let_in_and_never_hosted(alice, avatar) -> None:
     created = create(alice, avatar)
     services.session_open(created.session.pk, created.client_token)

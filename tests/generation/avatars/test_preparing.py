@@ -159,6 +159,15 @@ def test_a_lost_message_is_sent_again_but_not_a_fresh_one(new_avatar, workshop) 
     assert avatar.status == "ready"
 
 
+def test_avatars_that_somebody_prepares_cost_a_pass_no_query_more(
+    new_avatar, workshop, django_assert_num_queries
+) -> None:
+    avatar = new_avatar()
+    claims.claim(avatar.pk)
+    with django_assert_num_queries(4):  # who waits, and what is outdated: avatars, and their further models
+        assert claims.reconcile() == 0
+
+
 def test_a_dead_worker_is_replaced_as_soon_as_its_lease_lapses(new_avatar, workshop) -> None:
     avatar = new_avatar()
     workshop.messages.clear()

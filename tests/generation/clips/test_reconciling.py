@@ -65,6 +65,12 @@ def test_queues_are_read_only_where_something_may_be_lost(make, broker, forget, 
     assert f"batch.{clip.model}" in read
 
 
+def test_clips_that_are_over_cost_a_pass_one_query(make, broker, forget, django_assert_num_queries) -> None:
+    assert finish(make(), broker, forget).status == "succeeded"
+    with django_assert_num_queries(1):
+        assert reconciling.reconcile() == 0
+
+
 def test_a_crowded_queue_is_left_until_it_is_shorter(make, broker, forget, monkeypatch) -> None:
     clip = make(script="This is the first sentence of several. " * 6)
     broker.step()

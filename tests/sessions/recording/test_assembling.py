@@ -284,6 +284,29 @@ def test_a_recording_whose_message_was_lost_is_sent_again_once(alice, avatar, ob
     assert list(broker.messages) == [(dispatch.RECORDING, "media", (recording.pk,))]
 
 
+def test_the_queue_is_read_only_where_a_recording_may_be_lost(alice, avatar, objects, broker, monkeypatch):
+    read: list[str] = []
+    monkeypatch.setattr(dispatch, "waiting", lambda queue: read.append(queue) or set())
+    session, _ = begun(alice, avatar, objects)
+    assert upkeep.reconcile() == 0, "it still goes on"
+    ended(session)
+    assert upkeep.reconcile() == 0, "it was sent just now"
+    assert read == []
+    Recording.objects.update(enqueued_at=timezone.now() - timedelta(minutes=1))
+    assert upkeep.reconcile() == 1
+    assert read == [dispatch.MEDIA_QUEUE]
+
+
+def test_recordings_that_are_over_cost_a_pass_one_query(
+    alice, avatar, objects, broker, django_assert_num_queries
+):
+    session, _ = begun(alice, avatar, objects)
+    ended(session)
+    Recording.objects.update(status="ready")
+    with django_assert_num_queries(1):
+        assert upkeep.reconcile() == 0
+
+
 def test_a_recording_that_nobody_moved_is_found(alice, avatar, objects, broker):
     session, _ = begun(alice, avatar, objects)
     recording = ended(session)
