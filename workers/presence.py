@@ -83,7 +83,7 @@ def announce(
     """
     client = _client()
     seconds, _ = client.time()  # the broker's clock: it is the one that everybody shares
-    said = client.pipeline()
+    said = client.pipeline(transaction=False)
     told = {**(about or {}), "name": name, "slots": dict(slots)}
     said.set(f"{KEY}{name}", json.dumps(told), ex=FORGOTTEN_SECONDS)
     for queue in _live(slots):
@@ -97,7 +97,7 @@ def announce(
 
 def leave(name: str, slots: Mapping[str, int]) -> None:
     """Say that a worker goes, so that nobody counts on it."""
-    said = _client().pipeline()
+    said = _client().pipeline(transaction=False)
     said.delete(f"{KEY}{name}")
     for queue in _live(slots):
         said.hdel(f"{LIVE}{queue}", name)

@@ -31,3 +31,20 @@ def test_a_broker_that_was_replaced_is_asked_anew(settings: Any):
             settings.CELERY_BROKER_URL = settings.REDIS_URL = url
             assert dispatch.depth("media") == 0
             assert presence.present() == []
+
+
+def test_a_worker_says_in_few_commands_that_it_is_there(settings: Any):
+    with valkey_server() as url:
+        settings.REDIS_URL = url
+        with redis.Redis.from_url(url) as asking:
+            presence.announce("one@here", {"media": 1, "live.mock": 4})
+            asking.config_resetstat()
+            presence.announce("one@here", {"media": 1, "live.mock": 4})
+            told: dict[str, Any] = asking.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): of["calls"] for name, of in told.items()}
+    assert {name: count for name, count in calls.items() if not name.startswith(("config", "info"))} == {
+        "time": 1,
+        "set": 1,
+        "hset": 1,
+        "expire": 1,
+    }
