@@ -48,8 +48,9 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', asked, '-inf', now)) do
   redis.call('ZREM', line, gone)
 end
 -- What nobody asks for any more goes by itself, also of a queue whose last session died with its host.
+-- It lives for `ms`, or a little less: so it need not be said again each time somebody asks.
 local function outlive(key, ms)
-  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
+  if redis.call('PTTL', key) < ms * 3 / 4 then redis.call('PEXPIRE', key, ms) end
 end
 local function keep(worker)
   redis.call('ZADD', held, now + lease, member)

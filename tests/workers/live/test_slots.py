@@ -76,6 +76,29 @@ async def test_what_nobody_asks_for_any_more_goes_by_itself(slots: Slots, broker
     assert all(0 < broker.pttl(key) <= 2 * module.WAITING_MS for key in (line, asked))
 
 
+async def test_keeping_a_slot_prolongs_no_key_that_lives_long_enough(
+    slots: Slots, broker: "redis.Redis"
+) -> None:
+    await slots.take(QUEUE, "ses_1")
+    broker.config_resetstat()
+    for _ in range(5):
+        await slots.take(QUEUE, "ses_1")
+    calls: dict[str, Any] = broker.info("commandstats")
+    assert calls["cmdstat_evalsha"]["calls"] == 5
+    assert "cmdstat_pexpire" not in calls
+    held, owners = module._keys(QUEUE)[:2]
+    assert all(broker.pttl(key) > 1.4 * module.LEASE_MS for key in (held, owners))
+
+
+async def test_a_key_that_grows_old_is_prolonged(slots: Slots, broker: "redis.Redis") -> None:
+    await slots.take(QUEUE, "ses_1")
+    keys = module._keys(QUEUE)[:2]
+    for key in keys:
+        broker.pexpire(key, module.LEASE_MS)
+    await slots.take(QUEUE, "ses_1")
+    assert all(broker.pttl(key) > 1.5 * module.LEASE_MS for key in keys)
+
+
 async def test_who_stopped_asking_holds_nobody_up(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING_MS", 50)
     for number in range(4):
