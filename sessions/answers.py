@@ -22,7 +22,7 @@ from workers.rendering.live import stage
 STREAM_LENGTH = 64  # replies that a process may leave unread: more than it ever has in flight
 STREAM_SECONDS = 60  # a process that is gone reads no more
 DONE_SECONDS = 10
-LOOK_SECONDS = 0.012  # between two looks whether somebody interrupted
+LOOK_SECONDS = 0.04  # between two looks whether somebody interrupted: a picture's time
 
 _log = logging.getLogger(__name__)
 

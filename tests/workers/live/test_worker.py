@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -138,6 +139,28 @@ def test_an_interruption_stops_the_drawing_between_two_frames(
     _ask(request)
     assert len(drawn) == 10
     assert _replies(broker) == []
+
+
+def test_the_broker_is_asked_once_in_a_pictures_time_whether_somebody_interrupted(
+    broker: "redis.Redis", objects: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    draw = MockRenderer.compose_frame
+
+    def five_milliseconds(self: Any, stream: Any, pose: Any) -> Any:
+        nonlocal now
+        now += 0.005
+        return draw(self, stream, pose)
+
+    monkeypatch.setattr(MockRenderer, "compose_frame", five_milliseconds)
+    clock = SimpleNamespace(monotonic=lambda: now, perf_counter=time.perf_counter)
+    monkeypatch.setattr(answers, "time", clock)
+    request = _request(frames=25)
+    broker.config_resetstat()
+    _ask(request)
+    assert len(_replies(broker)) == 1
+    calls: dict[str, Any] = broker.info("commandstats")
+    assert calls["cmdstat_get"]["calls"] == 2 + 3, "the epoch and the sound before it, then 125 ms of drawing"
 
 
 def test_another_hosts_interruption_is_not_ours(broker: "redis.Redis", objects: MemoryStore) -> None:
