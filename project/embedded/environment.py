@@ -19,6 +19,8 @@ from project.embedded.ports import Ports
 from project.embedded.seaweed import S3Front
 
 LOOPBACK = "127.0.0.1"
+FIGURES_PORT = ("METRICS_PORT", "METRICS_PORT_FILE")
+"""For one process alone, which tells of all: a port cannot be everybody's."""
 WILDCARDS = ("0.0.0.0", "::", "*", "")  # noqa: S104 - what people write for every address
 
 
@@ -58,6 +60,8 @@ def plan(home: Home, ports: Ports, given: Mapping[str, str]) -> Plan:
     made.model_workers = model_workers(given)
     _plan_web(made)
     made.env = {**given, **_common(made)}
+    for name in FIGURES_PORT:
+        made.env.pop(name, None)
     _plan_redis(made)
     _plan_s3(made)
     _plan_speech(made)

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from project.embedded import probes, seaweed, valkey
-from project.embedded.environment import LOOPBACK, Plan, loopback_of
+from project.embedded.environment import FIGURES_PORT, LOOPBACK, Plan, loopback_of
 from project.embedded.parts import Part
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -146,10 +146,12 @@ def _web(plan: Plan) -> list[Part]:
         endpoint = ["-e", f"tlsfd:{urlencode(told)}"]
     if _is_on(plan, "TRUST_PROXY"):
         endpoint.append("--proxy-headers")
-    return [_web_process(plan, f"web{i}", listening, endpoint) for i in range(1, plan.web_processes + 1)]
+    return [_web_process(plan, number, listening, endpoint) for number in range(1, plan.web_processes + 1)]
 
 
-def _web_process(plan: Plan, name: str, listening: int, endpoint: list[str]) -> Part:
+def _web_process(plan: Plan, number: int, listening: int, endpoint: list[str]) -> Part:
+    name = f"web{number}"
+    figures = {one: plan.given[one] for one in FIGURES_PORT if one in plan.given}
     # Whoever asks the shared port is answered by any of them; this socket tells whether it is this one.
     own = plan.home.socket(name)
     command = [
@@ -160,6 +162,7 @@ def _web_process(plan: Plan, name: str, listening: int, endpoint: list[str]) -> 
     return Part(
         name,
         command,
+        env=figures if number == 1 else {},
         cwd=ROOT,
         needs=("migrate", "valkey"),
         probe=probes.http(own, "/livez", statuses={200}),

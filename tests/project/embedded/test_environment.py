@@ -70,6 +70,13 @@ def test_given_values_are_kept(home: Home, ports: Ports) -> None:
     assert {name: made.env[name] for name in given} == given
 
 
+def test_one_process_alone_serves_figures_on_a_port_of_their_own(home: Home, ports: Ports) -> None:
+    made = _plan(home, ports, METRICS_PORT="9464")
+    seen = {part.name: {**made.env, **part.env}.get("METRICS_PORT") for part in stack.parts(made)}
+    assert {name for name, port in seen.items() if port is not None} == {"web1"}
+    assert seen["web1"] == "9464"
+
+
 def test_secrets_are_the_same_at_the_next_start(home: Home, ports: Ports) -> None:
     first = _plan(home, ports).env
     again = _plan(home, ports).env
