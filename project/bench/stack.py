@@ -240,12 +240,12 @@ class EmbeddedStack:
 
     def wait_restarted(self, part: str, old_pid: int, seconds: float = WAIT_SECONDS) -> None:
         """Wait until a part that was killed is ready again as another process."""
+        self.wait_until(lambda: self.restarted(part, old_pid), f"{part} is ready again", seconds)
 
-        def again() -> bool:
-            state = self._state(part)
-            return bool(state["state"] == "ready" and state["pid"] != old_pid)
-
-        self.wait_until(again, f"{part} is ready again", seconds)
+    def restarted(self, part: str, old_pid: int) -> bool:
+        """Whether a part that was killed is ready again as another process."""
+        state = self._state(part)
+        return bool(state["state"] == "ready" and state["pid"] != old_pid)
 
     def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
         deadline = time.monotonic() + seconds

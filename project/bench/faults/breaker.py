@@ -15,8 +15,12 @@ from project.bench.stack import EmbeddedStack
 from project.bench.target import Target
 
 BACK_SECONDS = 150.0
+LOOK_SECONDS = 0.1
 HOSTING = ("web", "valkey")
 AWAY_SECONDS = 2.0  # for how long the providers' stub stays dead
+
+
+Begun = tuple[Failure, str, int]  # with the name of its part, and the process that it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +60,33 @@ class Breaker:
         """Let all of these happen at once, and return when every part is ready again."""
         named = [(failure, self._name(failure)) for failure in failures]
         begun = self._all_begun(named)
-        stops = [each for each in begun if each[0].kind.how == "stop"]
-        stops.sort(key=lambda each: each[0].kind.seconds)
-        since = time.monotonic()
-        for failure, name, pid in stops:
-            time.sleep(max(0.0, since + failure.kind.seconds - time.monotonic()))
-            with suppress(ProcessLookupError):  # another failure of the same moment ended it
-                os.kill(pid, signal.SIGCONT)
-            self.say(f"{name} goes on after {failure.kind.seconds:g} s")
-        for failure, name, pid in begun:
-            self._wait(failure, name, pid, since)
+        self._see_through(begun)
         self._stack.wait_healthy(BACK_SECONDS)
 
-    def _all_begun(self, named: Sequence[tuple[Failure, str]]) -> list[tuple[Failure, str, int]]:
+    def _see_through(self, begun: Sequence[Begun]) -> None:
+        """Wait until each is back, and note when it was: none waits for another. What stands still goes on
+        in any case."""
+        since = time.monotonic()
+        waiting = list(begun)
+        try:
+            while waiting := [each for each in waiting if not self._back(*each, since)]:
+                missing = next((name for failure, name, _ in waiting if failure.kind.how != "stop"), "")
+                what = f"{missing or waiting[0][1]} is ready again"
+                assert self._stack.exit_status is None, f"The stack ended while waiting until {what}"
+                late = missing and time.monotonic() > since + BACK_SECONDS
+                assert not late, f"Not after {BACK_SECONDS} s: {what}"
+                time.sleep(LOOK_SECONDS)
+        finally:
+            _let_go(waiting)
+
+    def _all_begun(self, named: Sequence[tuple[Failure, str]]) -> list[Begun]:
         """Break all of them. Where one cannot be, those that stand still go on before it is told."""
-        begun: list[tuple[Failure, str, int]] = []
+        begun: list[Begun] = []
         try:
             for failure, name in named:
                 begun.append((failure, name, self._begin(failure, name)))
         except BaseException:
-            for _, _, pid in (each for each in begun if each[0].kind.how == "stop"):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            _let_go(begun)
             raise
         return begun
 
@@ -101,14 +110,31 @@ class Breaker:
         signals = {"terminate": signal.SIGTERM, "stop": signal.SIGSTOP}
         return self._stack.kill(name, signals.get(how, signal.SIGKILL))
 
-    def _wait(self, failure: Failure, name: str, pid: int, since: float) -> None:
-        if failure.kind.part == "providers":
+    def _back(self, failure: Failure, name: str, pid: int, since: float) -> bool:
+        """Whether a part is back, which is noted; what was away for long enough comes back."""
+        took = time.monotonic() - since
+        if failure.kind.how == "stop":
+            if took < failure.kind.seconds:
+                return False
+            _let_go([(failure, name, pid)])
+            self.say(f"{name} goes on after {failure.kind.seconds:g} s")
+        elif failure.kind.part == "providers":
+            if took < AWAY_SECONDS:
+                return False
             assert self._target.stub is not None
-            time.sleep(max(0.0, since + AWAY_SECONDS - time.monotonic()))
             self._target.stub.revive()
-        elif failure.kind.how != "stop":
-            self._stack.wait_restarted(name, pid, BACK_SECONDS)
+        elif not self._stack.restarted(name, pid):
+            return False
         took = time.monotonic() - since
         self.broken.append(Broken(name, failure.kind.how, round(since - self._began, 1), round(took, 2)))
         if failure.kind.how != "stop":
             self.say(f"{name} is ready again after {took:.1f} s")
+        return True
+
+
+def _let_go(begun: Sequence[Begun]) -> None:
+    """Let those go on that stand still."""
+    for failure, _, pid in begun:
+        if failure.kind.how == "stop":
+            with suppress(ProcessLookupError):  # another failure of the same moment ended it
+                os.kill(pid, signal.SIGCONT)
