@@ -78,11 +78,14 @@ test-slow: $(VENV)/.dev
 	$(BIN)/pytest -n 2 --dist loadfile -p no:randomly --timeout 600 --durations=25 tests/stack tests/browser
 	$(BIN)/pytest -p no:randomly --timeout 600 --durations=25 tests/faults tests/quality
 
-# Conversations and clips on a stack of its own, in a few minutes; `manage.py bench --help` has the rest.
-bench: $(VENV)/.dev
-	$(BIN)/python manage.py bench live --config "$(BENCH)" --out "$(BENCH_OUT)/live"
-	$(BIN)/python manage.py bench clip --config "$(BENCH)" --out "$(BENCH_OUT)/clip"
-	$(BIN)/python manage.py bench report "$(BENCH_OUT)/live" "$(BENCH_OUT)/clip" --out "$(BENCH_OUT)"
+# Conversations and clips on a stack of its own, in about six minutes; `manage.py bench --help` has the rest.
+# A run that finds something wrong ends with 1; the others and the report of all are made nevertheless.
+bench: $(VENV)/.bench
+	@failed=0; \
+	$(BIN)/python manage.py bench live --config "$(BENCH)" --out "$(BENCH_OUT)/live" || failed=1; \
+	$(BIN)/python manage.py bench clip --config "$(BENCH)" --out "$(BENCH_OUT)/clip" || failed=1; \
+	$(BIN)/python manage.py bench report "$(BENCH_OUT)/live" "$(BENCH_OUT)/clip" --out "$(BENCH_OUT)" || failed=1; \
+	exit $$failed
 
 # The figures of single parts; each writes its page beside it.
 bench-parts: $(VENV)/.dev

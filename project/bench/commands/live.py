@@ -81,7 +81,7 @@ def run(options: Namespace) -> int:
     with writers.kept(result, options.out), targets.opened(options, chosen) as target:
         for subject in chosen.common.subjects:
             Measurement(target, subject, chosen.common, wishes, watch).run(result)
-    return 0
+    return 0 if result.passed else 1
 
 
 @dataclass
@@ -116,6 +116,7 @@ class Measurement:
             self.figures.into(result)
         why = NO_GPU if self.target.stack else ATTACHED
         MachineFigures(result, self.subject.model).gpu(self.watch, resting, busy, why)
+        judge(result, self.subject.model)
         result.subjects.append(self._about())
 
     def _cold(self) -> None:
@@ -193,6 +194,15 @@ class Measurement:
 
     def _say(self, what: str) -> None:
         print(f"-- {self.subject.model}: {what}", flush=True)
+
+
+def judge(result: Result, model: str) -> None:
+    """What must be so whatever the machine: an answer that was stopped is not heard again."""
+    late = result.find("late_packets", model=model)
+    if late is not None and late.values:
+        broken = sum(value > 0 for value in late.values)
+        told = f"{broken} of {late.n} answers were, by up to {late.maximum:.0f} packets"
+        result.check(f"{model}: no stopped answer is heard behind its silence", not broken, told)
 
 
 def _recording(wishes: LiveWishes) -> Recorded:
