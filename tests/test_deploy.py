@@ -1,8 +1,10 @@
 """The compose file and the Dockerfile say what the repository really has."""
 
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,33 @@ def test_no_secret_has_a_default_value():
     ):
         assert f"${{{name}:?}}" in text
         assert f"${{{name}:-" not in text
+
+
+def test_logs_and_traces_are_set_in_the_one_file_of_settings():
+    for name in ("LOG_FORMAT", "LOG_LEVEL", "LOG_SPOKEN_TEXT", "OTEL_SERVICE_NAME"):
+        for service in OURS:
+            assert COMPOSE["services"][service]["environment"][name].startswith(f"${{{name}:-"), service
+    for service in OURS:
+        if "celery" in words(service):  # without it Celery tells warnings alone
+            said = words(service)
+            assert said[said.index("-l") + 1].startswith("${LOG_LEVEL:-")
+
+
+@pytest.mark.parametrize(("given", "told"), [("0", False), ("1", True), ("True", True), ("", False)])
+def test_the_speech_service_tells_what_is_spoken_where_it_may(tmp_path, given, told):
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    script = words("speech")[-1].replace("$$", "$").replace("/tmp/", f"{tmp_path}/")
+    known = {"SPEECH_API_KEY": "key", "LOG_FORMAT": "json", "LOG_SPOKEN_TEXT": given}
+    said = subprocess.run(
+        ["sh", "-c", script],
+        env={"PATH": f"{tmp_path}:{os.defpath}", **known},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert ("--log-spoken-text" in said) == told
+    assert said[said.index("--log-format") + 1] == "json"
 
 
 def test_locks_name_no_address():
