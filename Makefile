@@ -39,12 +39,17 @@ $(VENV)/.all: requirements/all.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/all.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt requirements/torch.txt requirements/bench.txt | $(BIN)/python
-	@echo "Installing what the checks need..."
+$(VENV)/.bench: requirements/dev.txt requirements/bench.txt | $(BIN)/python
+	@echo "Installing what measurements need..."
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --no-deps -r requirements/torch.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/bench.txt
 	@touch $@ $(VENV)/.all
+
+# Beside it torch, of 750 MB, which the tests of some models want and a measurement of others does not.
+$(VENV)/.dev: $(VENV)/.bench requirements/torch.txt
+	@echo "Installing what the checks need..."
+	@$(BIN)/python -m pip install --quiet --no-deps -r requirements/torch.txt
+	@touch $@
 
 demo: $(VENV)/.all
 	@SCRIPT="$$SCRIPT" $(BIN)/python -m project.embedded --with-parent demo --out "$(OUT)"
