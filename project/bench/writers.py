@@ -24,10 +24,11 @@ OUTPUTS = ROOT / "outputs" / "bench"
 def write(result: Result, out: Path | None = None) -> Path:
     """Write everything into this folder, or into a new one below outputs/bench; return it.
 
-    Pictures of an earlier run in the same folder are removed.
+    Pictures of an earlier run in the same folder are removed; its figures are put aside.
     """
     folder = folder_of(result, out)
     folder.mkdir(parents=True, exist_ok=True)
+    put_aside(folder, result)
     for old in (folder / "plots").glob("*.png"):
         old.unlink()
     pictures = plots.draw(result, folder / "plots")
@@ -43,6 +44,18 @@ def write(result: Result, out: Path | None = None) -> Path:
     (folder / archive_name(result)).write_bytes(_archive(folder, kept, archive_name(result)))
     print(f"Written: {folder / 'report.md'}", flush=True)
     return folder
+
+
+def put_aside(folder: Path, result: Result) -> None:
+    """Keep another run's figures that stand in this folder as result-DATE.json, to be compared with."""
+    file = folder / "result.json"
+    try:
+        created = str(json.loads(file.read_text(encoding="utf-8"))["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if created != result.created:
+        older = file.rename(folder / f"result-{file_name(created[:19].replace(':', ''))}.json")
+        print(f"The figures of before are kept: manage.py bench compare {older} {folder}", flush=True)
 
 
 def folder_of(result: Result, out: Path | None = None) -> Path:
@@ -73,8 +86,9 @@ def kept(result: Result, out: Path | None = None) -> Iterator[Path]:
 
     Of a block that fails what it had measured by then is written, with a check that says so.
     """
-    before = calibration.take()
     folder = folder_of(result, out)
+    put_aside(folder, result)  # now: should this run fail, nobody takes the older figures for its
+    before = calibration.take()
     try:
         yield folder
     except Exception as error:

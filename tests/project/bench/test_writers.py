@@ -3,6 +3,7 @@
 import csv
 import io
 import tarfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -31,6 +32,24 @@ def test_writing_again_leaves_no_picture_of_before(result, tmp_path):
     result.series.clear()
     write(result, tmp_path)
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["latencies.png", "waterfall.png"]
+
+
+def test_figures_of_an_earlier_run_are_put_aside_before_another_begins(result, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(calibration, "take", lambda: {"calibration_cpu_ms": [1.0]})
+    write(result, tmp_path)
+    write(result, tmp_path)
+    assert [path.name for path in tmp_path.glob("*.json")] == ["result.json"]
+    older, newer = replace(result), replace(result, created="2031-01-02T03:04:05+00:00")
+    with pytest.raises(TimeoutError), kept(Result.begin("tiny", command="live"), tmp_path):
+        raise TimeoutError
+    (aside,) = tmp_path.glob("*.json")
+    assert f"bench compare {aside} {tmp_path}" in capsys.readouterr().out
+    assert Result.load(aside) == older
+    write(newer, tmp_path)
+    write(older, tmp_path)
+    assert {path.name for path in tmp_path.glob("*.json")} == {
+        *("result.json", aside.name, "result-2031-01-02t030405.json")
+    }
 
 
 def test_pictures_can_be_opened_and_are_not_blank(result, tmp_path):
