@@ -16,7 +16,7 @@ def test_everything_holds_while_parts_die(tmp_path: Path) -> None:
     chosen = config.read(config.path(faults.SHORT))
     plan = chosen.section("faults", Plan)
     result = Result.begin(chosen.common.name, command="faults", config=chosen.told("faults"))
-    faults.perform(result, plan, chosen)
+    faults.perform(result, plan, chosen, tmp_path / "out")
     folder = writers.write(result, tmp_path / "out")
     assert [check for check in result.checks if not check.passed] == []
     told = [moment.what for moment in result.timeline]

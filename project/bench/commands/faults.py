@@ -1,9 +1,12 @@
 """Faults: runs a batch and live sessions while parts of a stack die by plan, then checks what must hold."""
 
+import shutil
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from project.bench import calibration, config, target, writers
 from project.bench.avatars import make_avatar
@@ -43,7 +46,7 @@ def run(options: Namespace) -> int:
         "failures": plan.failures.count,
     }
     before = calibration.take()
-    perform(result, plan, chosen)
+    perform(result, plan, chosen, writers.folder_of(result, options.out))
     result.calibration = calibration.joined(before, calibration.take())
     writers.write(result, options.out)
     for check in result.checks:
@@ -51,9 +54,13 @@ def run(options: Namespace) -> int:
     return 0 if result.passed else 1
 
 
-def perform(result: Result, plan: Plan, chosen: config.Config) -> None:
-    """Carry a plan out on a new stack, and put what was seen into `result`."""
-    with target.started(chosen.common, environment=environment(plan)) as service:
+def perform(result: Result, plan: Plan, chosen: config.Config, folder: Path | None = None) -> None:
+    """Carry a plan out on a new stack, and put what was seen into `result`.
+
+    The logs of a run that fails stay in `folder`; those of others are gone with their stack.
+    """
+    started = target.started(chosen.common, environment=environment(plan))
+    with started as service, _evidence(result, service, folder):
         avatar = _avatar(service, chosen.common.subjects[0].avatar)
         result.subjects.append(_subject(avatar, plan))
         drawn = Run(plan, service, avatar["id"], _card(service, chosen) if plan.sessions.cards else "")
@@ -61,7 +68,26 @@ def perform(result: Result, plan: Plan, chosen: config.Config) -> None:
         assert service.stack is not None
         service.stack.stop()
         seen.left_running = [str(pid) for pid in service.stack.everything()]
-    report.fill(result, drawn, seen)
+        report.fill(result, drawn, seen)
+
+
+@contextmanager
+def _evidence(result: Result, service: Target, folder: Path | None) -> Iterator[None]:
+    """Keep what the parts logged where the run breaks off or a check fails."""
+    passed = False
+    try:
+        yield
+        passed = result.passed
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder / "logs", ignore_errors=True)  # another run's
+        if folder is not None and service.home is not None and not passed:
+            folder.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):  # one that is written anew just now; the others are copied
+                shutil.copytree(service.home / "logs", folder / "logs")
+            with suppress(OSError):
+                shutil.copy(service.home / "supervisor.out", folder / "logs")
+            print(f"The logs of the stack are kept: {folder / 'logs'}", flush=True)
 
 
 def environment(plan: Plan) -> Mapping[str, str]:
