@@ -138,29 +138,32 @@ def reconcile() -> int:
     One whose worker died `MAX_ATTEMPTS` times fails: the source itself may be what kills it. Those that
     were made for another backend than the one that is configured now are made anew.
     """
-    return sum(_reconcile(table) + _renew_outdated(table) for table in TABLES)
+    return sum(_reconcile(table) + _renew_outdated(table) for table in TABLES if _any(table))
+
+
+def _any(table: type[Preparable]) -> bool:
+    """Whether there may be anything to do: one question, which is nearly always all there is."""
+    wanted = Q(status=AvatarStatus.PREPARING) & _free() | _outdated()
+    return table._default_manager.filter(wanted, _shown(table)).exists()
 
 
 def _renew_outdated(table: type[Preparable]) -> int:
+    rows = table._default_manager.filter(_outdated(), _shown(table))
+    return restart(rows) if rows.exists() else 0
+
+
+def _outdated() -> Q:
+    """Ready, and made for another backend than the one that is configured now."""
     outdated = Q(pk__in=[])
     for config in profiles.configs().values():
         if profiles.is_installed(config.id):
             outdated |= Q(model=config.id) & ~Q(made_by__in=["", maker(config)])
-    archived = "archived_at" if table is Avatar else "avatar__archived_at"
-    rows = table._default_manager.filter(
-        outdated,
-        status=AvatarStatus.READY,
-        updated_at__lt=timezone.now() - SETTLED_AFTER,
-        **{archived: None},
-    )
-    return restart(rows) if rows.exists() else 0
+    return outdated & Q(status=AvatarStatus.READY, updated_at__lt=timezone.now() - SETTLED_AFTER)
 
 
 def _reconcile(table: type[Preparable]) -> int:
     now = timezone.now()
     waiting = _wanted(table).filter(_free())
-    if not waiting.exists():
-        return 0
     waiting.filter(attempts__gte=MAX_ATTEMPTS).update(
         status=AvatarStatus.FAILED,
         failure_code="preparation_interrupted",
@@ -182,8 +185,12 @@ def _reconcile(table: type[Preparable]) -> int:
 
 def _wanted(table: type[Preparable]) -> QuerySet[Any]:
     """Rows that wait for their preparation; of an archived avatar none does."""
-    archived = "archived_at" if table is Avatar else "avatar__archived_at"
-    return table._default_manager.filter(status=AvatarStatus.PREPARING, **{archived: None})
+    return table._default_manager.filter(_shown(table), status=AvatarStatus.PREPARING)
+
+
+def _shown(table: type[Preparable]) -> Q:
+    """Of avatars that are not archived."""
+    return Q(archived_at=None) if table is Avatar else Q(avatar__archived_at=None)
 
 
 def _free() -> Q:

@@ -164,7 +164,7 @@ def test_avatars_that_somebody_prepares_cost_a_pass_no_query_more(
 ) -> None:
     avatar = new_avatar()
     claims.claim(avatar.pk)
-    with django_assert_num_queries(4):  # who waits, and what is outdated: avatars, and their further models
+    with django_assert_num_queries(2):  # avatars, and their further models
         assert claims.reconcile() == 0
 
 

@@ -20,8 +20,8 @@ def no_queue_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pass_without_work_asks_once_for_each_kind(django_assert_num_queries: Any) -> None:
-    # Clips, recordings and documents; of avatars and their further models those under way and those outdated.
-    with django_assert_num_queries(7):
+    # Clips, avatars, their further models, recordings and documents.
+    with django_assert_num_queries(5):
         maintenance.reconcile()
 
 
