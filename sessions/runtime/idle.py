@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 
+from project import context
 from project.errors import Unavailable
 from rtc.frames import IdleLoop
 from rtc.packets import MediaMalformed, access_units
@@ -25,7 +26,8 @@ class IdleLoops:
         """Raises Unavailable or MediaMalformed; a loop that could not be read is tried again."""
         task = self._loops.get(key)
         if task is None:
-            task = asyncio.create_task(asyncio.to_thread(_read, key), name=f"idle loop {key}")
+            reading = asyncio.to_thread(_read, key)  # for every session that shows it
+            task = asyncio.create_task(reading, name=f"idle loop {key}", context=context.blank())
             self._loops[key] = task
         done, _ = await asyncio.wait({task}, timeout=READ_SECONDS)
         if not done:  # it goes on, for whoever asks next

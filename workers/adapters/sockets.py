@@ -6,6 +6,7 @@ One that is kept waits for the next lease to the same address with the same head
 """
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import AsyncGenerator, Hashable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -140,7 +141,9 @@ class _Idle:
         if not socket.open or len(waiting) >= MAX_IDLE:
             socket.abort()
             return
-        waiting[socket] = asyncio.create_task(self._watch(key, socket, seconds))
+        # It is nobody's until the next lease, so what is logged of it names no session.
+        watch = self._watch(key, socket, seconds)
+        waiting[socket] = asyncio.create_task(watch, context=contextvars.Context())
 
     async def _watch(self, key: Key, socket: Socket, seconds: float) -> None:
         try:

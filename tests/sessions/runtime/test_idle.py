@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from project import context
 from project.errors import Unavailable
 from rtc.frames import IdleLoop
 from sessions.runtime import idle
@@ -42,6 +43,19 @@ async def test_sessions_that_begin_at_once_read_a_loop_once_and_share_it(shelf: 
     found = await asyncio.gather(*(loops.get("a/idle.mp4") for _ in range(5)))
     assert shelf.read == ["a/idle.mp4"]
     assert len({id(loop) for loop in found}) == 1
+
+
+async def test_reading_for_all_sessions_is_told_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[object] = []
+
+    def read(_: str) -> IdleLoop:
+        known.append(context.ids())
+        return IdleLoop(idle_units())
+
+    monkeypatch.setattr(idle, "_read", read)
+    with context.about(session="ses_1"):
+        await IdleLoops().get("a/idle.mp4")
+    assert known == [{}]
 
 
 async def test_a_loop_that_could_not_be_read_is_tried_again(shelf: Shelf) -> None:

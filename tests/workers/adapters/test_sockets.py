@@ -10,6 +10,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from project import context
 from workers.adapters import sockets
 from workers.adapters.errors import AdapterError
 from workers.adapters.sockets import lease
@@ -99,6 +100,20 @@ async def test_text_and_bytes_go_both_ways_with_the_key(provider: Provider):
 async def test_a_kept_socket_serves_the_next_lease(provider: Provider):
     assert [await said(provider, "a") for _ in range(3)] == [False, True, True]
     assert provider.opened == 1
+
+
+async def test_while_it_waits_it_is_nobodys(provider: Provider, monkeypatch: pytest.MonkeyPatch):
+    known: list[object] = []
+
+    async def wait(_: sockets.Socket, seconds: float) -> None:
+        known.append(context.ids())
+        await asyncio.sleep(seconds)
+
+    monkeypatch.setattr(sockets.Socket, "wait_for_end", wait)
+    with context.about(session="ses_1"):
+        await said(provider, "a")
+    await asyncio.sleep(0)
+    assert known == [{}]
 
 
 async def test_one_that_is_not_kept_is_cut_off(provider: Provider):
