@@ -77,6 +77,13 @@ def test_each_target_is_missed_by_name(name: str) -> None:
     assert told.startswith(f"{name} ")
 
 
+def test_one_pause_of_a_picture_ends_no_ramp() -> None:
+    one = {"sessions": 1, "seconds": 20.0}
+    assert step(seen(watching=1, fps=(25.0,), freezes=(1,)), **one).missed(Targets()) == []
+    (told,) = step(seen(watching=1, fps=(25.0,), freezes=(2,)), **one).missed(Targets())
+    assert told == "freezes_a_minute 6 (target 0.5)"
+
+
 def test_a_call_that_was_lost_and_a_step_without_answers_are_missed() -> None:
     lost = step(seen(watching=3)).missed(Targets())
     assert [words.split()[0] for words in lost] == ["fps", "failures"]
