@@ -296,9 +296,10 @@ class LiveSession(MediaListener):
     async def _answer(self, payload: Payload) -> None:
         if not self._offers.take(1, self.parts.now()):
             raise LimitReached("Offers come too fast.", code="too_many_offers")
-        with instruments.webrtc_answer.time():
-            sdp = await self.parts.media.answer(payload["sdp"], payload.get("id"))
+        began = time.perf_counter()
+        sdp = await self.parts.media.answer(payload["sdp"], payload.get("id"))
         if sdp is not None:
+            instruments.webrtc_answer.observe(time.perf_counter() - began)
             name = {} if payload.get("id") is None else {"id": payload["id"]}
             self.emit({"type": "rtc.answer", "sdp": sdp, **name})
 

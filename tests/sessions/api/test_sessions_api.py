@@ -7,10 +7,12 @@ from django.test.utils import CaptureQueriesContext
 from project.accounts import allowances, keys
 from project.api.models import IdempotencyRecord
 from project.errors import Conflict
+from project.metrics import instruments
 from sessions import services, steering
 from sessions.models import Session
 from sessions.runtime.commands import HostUnreachable
 from tests.support.clips import ready_avatar
+from tests.support.figures import timed
 from tests.support.sessions import started, turn_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -124,6 +126,13 @@ def test_too_many_at_once_is_429_and_says_how_many(post, settings) -> None:
     told = answer.json()
     assert (told["code"], told["limit"], told["used"]) == ("concurrency_limit_exceeded", 1, 1)
     assert answer.headers["Retry-After"]
+
+
+def test_a_refusal_is_not_timed_as_a_session_that_was_made(post, settings) -> None:
+    settings.DEFAULT_ALLOWANCE = settings.DEFAULT_ALLOWANCE | {"concurrent_sessions": 1}
+    before = timed(instruments.session_create)
+    assert [post().status_code for _ in range(3)] == [201, 429, 429]
+    assert timed(instruments.session_create) - before == 1
 
 
 def test_a_used_up_day_is_429(post, alice, settings) -> None:

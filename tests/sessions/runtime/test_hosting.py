@@ -7,8 +7,10 @@ from unittest.mock import Mock
 import pytest
 
 from project.bench.peer import LightPeer
+from project.metrics import instruments
 from sessions.models import Session, Turn
 from sessions.runtime.links import NORMAL, REPLACED
+from tests.support.figures import timed
 
 
 async def test_a_client_joins_is_told_everything_and_sees_the_idle_loop(world: Any, begin: Any) -> None:
@@ -146,10 +148,12 @@ async def test_only_a_client_that_may_puts_words_into_the_mouth(world: Any, begi
 @pytest.mark.parametrize(("sdp", "code"), [("hello", "sdp_invalid"), ("v=0\r\n", "sdp_without_video")])
 async def test_a_bad_offer_is_named_and_disturbs_nobody(world: Any, begin: Any, sdp: str, code: str) -> None:
     client = await world.join(await begin())
+    before = timed(instruments.webrtc_answer)
     await client.connect_media()
     await client.say("rtc.offer", sdp=sdp)
     assert (await client.event("error"))["code"] == code
     await client.sees(3)
+    assert timed(instruments.webrtc_answer) - before == 1, "the one that was answered"
 
 
 async def test_an_end_goes_on_when_whoever_asked_for_it_has_left(
