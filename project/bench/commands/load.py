@@ -6,7 +6,7 @@ Customers run in processes of their own: what they use is told apart.
 import asyncio
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from project.bench import config as configs
@@ -24,7 +24,7 @@ from project.bench.load_figures import Step, Targets, tell
 from project.bench.provider_stub import REPLY
 from project.bench.resources import Sampler
 from project.bench.results import Result
-from project.bench.subjects import described
+from project.bench.subjects import described, model_of
 from project.bench.talking import Habits
 from project.bench.target import Target
 from project.bench.watch import Watch
@@ -56,6 +56,8 @@ class LoadWishes:
     def __post_init__(self) -> None:
         if not self.steps or list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 1:
             raise ValueError("steps: numbers of sessions that grow are needed")
+        if self.least_sessions > self.steps[-1]:
+            raise ValueError("least_sessions: no step has so many")
         if self.seconds < 5 or self.client_processes < 1 or self.clips < 0:
             raise ValueError("a step takes 5 seconds or more, customers need a process")
 
@@ -69,7 +71,8 @@ def run(options: Namespace) -> int:
     chosen = configs.read(options.config)
     wishes = chosen.section("load", LoadWishes)
     if options.sessions:
-        wishes = replace(wishes, steps=(options.sessions,))
+        least = min(wishes.least_sessions, options.sessions)
+        wishes = replace(wishes, steps=(options.sessions,), least_sessions=least)
     if options.seconds:
         wishes = replace(wishes, seconds=options.seconds)
     result = Result.begin(
@@ -100,6 +103,7 @@ class Ramp:
             result.subjects.append(described(http, self.subject, avatar, asked="text"))
             about = {"persona": persona, "voice": self.subject.voice, "model": self.subject.model}
             service = Service(self.target.base_url, self.target.api_key, avatar, about)
+            places = int(model_of(http, self.subject.model).get("slots", {}).get("total", 0))
             steps: list[Step] = []
             try:
                 self._climb(service, steps)
@@ -107,6 +111,8 @@ class Ramp:
                 if steps:
                     tell(result, steps, self.wishes.targets, self.subject.model)
                 raise
+        if told := crowded([step.sessions for step in steps], self.wishes.speaking, places):
+            result.notes.append(f"{self.subject.model}: {told}")
         reached = tell(result, steps, self.wishes.targets, self.subject.model)
         if self.wishes.least_sessions:
             result.check(
@@ -210,6 +216,22 @@ class Scene:
             clips=more_clips - clips,
             clip_failures=more_failed - failed,
         )
+
+
+def crowded(sessions: Sequence[int], speaking: float, places: int) -> str:
+    """Whether so many sessions are at times more than the live workers draw for; "" where they are not.
+
+    Of `n` that speak for a share of the time, so many more than the mean speak in one moment of forty.
+    """
+    for n in sessions:
+        at_once = n * speaking + 2 * (n * speaking * (1 - speaking)) ** 0.5
+        if 0 < places < min(n, at_once):
+            return (
+                f"of {n} sessions more speak at times than the {places} that the live workers draw for at "
+                "once. What is found from there on is the number of places, not what the machine can: give "
+                "the stack more live_workers."
+            )
+    return ""
 
 
 def only(readings: Mapping[str, Reading], *names: str) -> dict[str, Reading]:

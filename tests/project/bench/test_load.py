@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from project.bench import config
 from project.bench.clips_beside import ClipsBeside
-from project.bench.commands.load import LoadWishes
+from project.bench.commands.load import LoadWishes, crowded
 from project.bench.customers import Service, web
 from project.bench.errors import BenchError
 from project.bench.fleet import Fleet, Joined, Seen
@@ -144,9 +145,23 @@ def test_each_step_tells_of_those_who_came_in_it_and_of_late_customers() -> None
     assert "up to 400 ms late" in result.notes[0]
 
 
+def test_a_ramp_that_finds_the_places_of_the_live_workers_says_so() -> None:
+    assert crowded((1, 4, 8, 16, 24), 0.4, 16) == ""
+    assert "of 32 sessions" in crowded((1, 16, 32, 45), 0.4, 16)
+    assert "the 16 that" in crowded((32,), 0.4, 16)
+    assert crowded((16,), 1.0, 16) == crowded((60,), 0.4, 0) == ""
+
+
+@pytest.mark.parametrize("name", ["short", "full"])
+def test_a_service_that_carries_nobody_fails_the_committed_ramps(name: str) -> None:
+    assert config.read(config.path(name)).section("load", LoadWishes).least_sessions >= 1
+
+
 def test_wishes_are_refused_that_mean_nothing() -> None:
     with pytest.raises(ValueError, match="grow"):
         LoadWishes(steps=(4, 4))
+    with pytest.raises(ValueError, match="no step has so many"):
+        LoadWishes(steps=(4, 8), least_sessions=9)
     with pytest.raises(ValueError, match="share"):
         Habits(share=1.5)
 
