@@ -52,6 +52,11 @@ def test_every_queue_has_exactly_one_kind_of_worker():
     assert sorted(queues) == sorted(mine)
 
 
+def test_workers_tell_each_other_nothing_that_nobody_hears():
+    for name in ("live", "render", "general", "avatars"):
+        assert {"--without-mingle", "--without-gossip", "--without-heartbeat"} <= set(words(name)), name
+
+
 def test_the_models_of_render_workers_exist():
     for service in ("remote-models", "models"):
         said = words(service)

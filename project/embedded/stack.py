@@ -252,7 +252,7 @@ def _worker(
     ]
     return Part(
         name,
-        [*celery, *options, "--without-mingle", "--without-gossip"],
+        [*celery, *options, "--without-mingle", "--without-gossip", "--without-heartbeat"],
         env={**(env or {}), "READY_FILE": str(ready)},
         cwd=ROOT,
         needs=("migrate", "valkey"),

@@ -100,6 +100,11 @@ def test_clips_and_sessions_can_be_kept_apart(
     assert begun[0]["queues"] == queues
 
 
+def test_it_tells_other_workers_nothing_that_nobody_hears(begun: list[dict[str, Any]]) -> None:
+    run("--models", "mock", "--name", "a@b")
+    assert all(begun[0][f"without_{part}"] for part in ("mingle", "gossip", "heartbeat"))
+
+
 def test_each_worker_without_a_name_gets_one_of_its_own(
     begun: list[dict[str, Any]], broker: "redis.Redis"
 ) -> None:

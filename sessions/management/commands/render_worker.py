@@ -164,5 +164,6 @@ def _worker(name: str, queues: Sequence[str], threads: int) -> Any:
         loglevel=settings.LOG_LEVEL,
         without_mingle=True,
         without_gossip=True,
+        without_heartbeat=True,  # nobody hears it: `presence` says that we are here
         quiet=True,
     )

@@ -48,6 +48,13 @@ def test_by_default_everything_is_ours_and_on_loopback(home: Home, ports: Ports)
     assert "DATABASE_URL" not in made.env
 
 
+def test_workers_tell_each_other_nothing_that_nobody_hears(home: Home, ports: Ports) -> None:
+    commands = [part.command for part in stack.parts(_plan(home, ports)) if "worker" in part.command]
+    assert len(commands) >= 4
+    for command in commands:
+        assert {"--without-mingle", "--without-gossip", "--without-heartbeat"} <= set(command)
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "part"),
     [
