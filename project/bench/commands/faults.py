@@ -63,7 +63,8 @@ def perform(result: Result, plan: Plan, chosen: config.Config, folder: Path | No
     with started as service, _evidence(result, service, folder):
         avatar = _avatar(service, chosen.common.subjects[0].avatar)
         result.subjects.append(_subject(avatar, plan))
-        drawn = Run(plan, service, avatar["id"], _card(service, chosen) if plan.sessions.cards else "")
+        wanted = plan.sessions.cards or plan.clips.cards
+        drawn = Run(plan, service, avatar["id"], _card(service, chosen) if wanted else "")
         seen = drawn.play()
         assert service.stack is not None
         service.stack.stop()

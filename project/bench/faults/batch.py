@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -97,6 +97,7 @@ class Batch:
     avatar: str
     callback_url: str
     at_once: int
+    card: str = ""  # the avatar of orders that are of a test card
     accepted: list[Accepted] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     asked_again: int = 0
@@ -151,7 +152,7 @@ class Batch:
                 http,
                 "POST",
                 "/api/v1/clips",
-                json=order.body(self.avatar, self.callback_url),
+                json=order.body(self.card if order.card else self.avatar, self.callback_url),
                 headers={"Idempotency-Key": f"order-{order.number}"},
             )
             if answer.status_code not in (200, 202):
@@ -168,7 +169,7 @@ class Batch:
             answer = self._call(http, "POST", f"/api/v1/clips/{one.id}/cancel", again=AGAIN - {409})
             one.canceled = answer.status_code in (200, 202)
             if not one.canceled:  # 409: it had ended before
-                one.order = _without_cancel(one.order)
+                one.order = replace(one.order, cancel_after=None)
 
     def _look(self, http: httpx.Client) -> None:
         ids = [one.id for one in self.open]
@@ -197,7 +198,3 @@ class Batch:
                     return answer
             self.asked_again += 1
             time.sleep(ASK_SECONDS)
-
-
-def _without_cancel(order: Order) -> Order:
-    return Order(order.number, order.script, order.voice, order.model, None, order.repeats)

@@ -101,6 +101,16 @@ class Film:
             return [f"lips that move for {spoken.seconds:.1f} s have no voice (likeness {spoken.like:.2f})"]
         return []
 
+    def misplaced(self) -> list[str]:
+        """Where the pictures of a clip of test cards are not each in its place, from 0 on."""
+        numbers = [card.number for card in self.cards]
+        if numbers == list(range(self.frames)):
+            return []
+        if len(numbers) != self.frames:
+            return [f"{len(numbers)} of {self.frames} pictures are test cards"]
+        wrong = [place for place, number in enumerate(numbers) if place != number]
+        return [f"{len(wrong)} pictures are others, the first at {wrong[0]}: {numbers[wrong[0]]}"]
+
     def unlike(self, talk: Talk, origin: float | None) -> list[str]:
         """Where it is not what the customer heard. `origin` is zero of the session's timeline (Unix)."""
         if origin is None:
@@ -184,7 +194,8 @@ class Film:
         shifts = np.arange(-FARTHEST_SECONDS, FARTHEST_SECONDS + LOOK_SECONDS / 2, LOOK_SECONDS)
         scores = [_correlation(lips, np.interp(moving + shift, times, levels)) for shift in shifts]
         best = int(np.argmax(scores))
-        seconds = float((lips > 0.1).sum() * LOOK_SECONDS)
+        moves = lips.std() > 0.05  # a mouth that is wide open all the while is like any sound
+        seconds = float((lips > 0.1).sum() * LOOK_SECONDS) if moves else 0.0
         return Spoken(seconds, float(shifts[best] * 1000), scores[best])
 
     def _elsewhere(self, burst: "Burst", due: float, like: float) -> str:

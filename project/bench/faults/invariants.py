@@ -178,7 +178,8 @@ def fragments(seen: Seen) -> Problems:
 
 @_check("clips")
 def films(seen: Seen) -> Problems:
-    """Every video is whole: all its frames, sound of the same length, the duration that was told."""
+    """Every video is whole: all its frames in place, sound of the same length, the duration that was told."""
+    cards = {one.id for one in seen.accepted if one.order.card}
     frames: Counter[str] = Counter()
     for row in seen.rows("fragments"):
         frames[row["clip_id"]] += row["frames"]
@@ -190,6 +191,8 @@ def films(seen: Seen) -> Problems:
             yield f"{clip['id']}: no video"
             continue
         yield from (f"{clip['id']}: {wrong}" for wrong in film.wrong())
+        if clip["id"] in cards:
+            yield from (f"{clip['id']}: {wrong}" for wrong in film.misplaced())
         if film.frames != frames[clip["id"]]:
             yield f"{clip['id']}: {film.frames} frames of {frames[clip['id']]}"
         if abs(clip["duration_ms"] - film.frames * FRAME_MS) > FRAME_MS:

@@ -2,7 +2,8 @@
 
     faults:
       seed: 7
-      clips: {count: 20, at_once: 10, words: [4, 20], voices: [en-joe], canceled: 0.1, repeated: 0.2}
+      clips: {count: 20, at_once: 10, words: [4, 20], voices: [en-joe], canceled: 0.1, repeated: 0.2,
+              cards: 0.25}
       sessions: {at_once: 1, questions: 3, pause_seconds: [1, 3]}
       failures:
         count: 6
@@ -59,12 +60,14 @@ class Clips:
     models: tuple[str, ...] = ("",)
     canceled: float = 0.0
     repeated: float = 0.0
+    cards: float = 0.0  # with a test card, each of whose pictures tells its place
 
     def __post_init__(self) -> None:
         _demand(self.count > 0 and self.at_once > 0, "clips: count and at_once must be above 0")
         _demand(0 < self.words[0] <= self.words[1], "clips: words must be [fewest, most]")
         _demand(bool(self.voices and self.models), "clips: voices and models must not be empty")
-        _demand(0 <= self.canceled <= 1 and 0 <= self.repeated <= 1, "clips: shares lie between 0 and 1")
+        shares = (self.canceled, self.repeated, self.cards)
+        _demand(all(0 <= share <= 1 for share in shares), "clips: shares lie between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class Order:
     model: str
     cancel_after: float | None  # seconds after it was accepted
     repeats: int  # how often the same request is sent again
+    card: bool = False  # of the test card, not of the avatar
 
     def body(self, avatar: str, callback_url: str) -> dict[str, Any]:
         chosen = {name: value for name in ("voice", "model") if (value := getattr(self, name))}
@@ -153,19 +157,22 @@ class Failure:
 def orders(plan: Plan) -> list[Order]:
     """Draw the clips of a plan."""
     draw = random.Random(f"{plan.seed} clips")
-    return [_order(number, plan.clips, draw) for number in range(plan.clips.count)]
+    count = plan.clips.count
+    cards = random.Random(f"{plan.seed} cards").sample(range(count), round(count * plan.clips.cards))
+    return [_order(number, plan.clips, draw, card=number in cards) for number in range(count)]
 
 
-def _order(number: int, clips: Clips, draw: random.Random) -> Order:
+def _order(number: int, clips: Clips, draw: random.Random, *, card: bool) -> Order:
     words = [draw.choice(WORDS) for _ in range(draw.randint(*clips.words))]
     sentences = _sentences(words, draw)
     return Order(
         number=number,
         script=f"Clip number {number}. {sentences}",
         voice=clips.voices[number % len(clips.voices)],
-        model=clips.models[number % len(clips.models)],
+        model="" if card else clips.models[number % len(clips.models)],
         cancel_after=draw.uniform(0.0, 6.0) if draw.random() < clips.canceled else None,
         repeats=draw.randint(1, 2) if draw.random() < clips.repeated else 0,
+        card=card,
     )
 
 

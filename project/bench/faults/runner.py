@@ -55,7 +55,7 @@ class Run:
                 self._target.base_url,
                 self._target.api_key,
                 self._avatar,
-                self._card,
+                self._card if self._plan.sessions.cards else "",
                 self._plan.sessions,
                 self._plan.seed,
             )
@@ -74,11 +74,13 @@ class Run:
             self.breaker.say("everything was asked once more")
             facts = self._settled()
             self.breaker.say("everything has settled")
+            cards = {one.id for one in batch.accepted if one.order.card}
+            cards |= {talk.id for talk in customers.talks if talk.cards}
             seen = Seen(
                 accepted=batch.accepted,
                 refused=[*batch.refused, *([repr(batch.error)] if batch.error else []), *_unposted(batch)],
                 told=receiver.by_subject(),
-                films=self._films(facts, Path(folder), {talk.id for talk in customers.talks if talk.cards}),
+                films=self._films(facts, Path(folder), cards),
                 talks=customers.talks,
                 last_talk=last,
                 facts=facts,
@@ -99,6 +101,7 @@ class Run:
             avatar=self._avatar,
             callback_url=receiver.url,
             at_once=self._plan.clips.at_once,
+            card=self._card,
         )
 
     # --- While it goes on -------------------------------------------------------------------
@@ -161,7 +164,8 @@ class Run:
         with self._target.client as http:
             for clip in facts["clips"]:
                 if clip["status"] == "succeeded":
-                    _fetch(http, f"/api/v1/clips/{clip['id']}/video", folder / clip["id"], films)
+                    name = clip["id"]
+                    _fetch(http, f"/api/v1/clips/{name}/video", folder / name, films, cards=name in cards)
             for row in facts["recordings"]:
                 if row["status"] == "ready":
                     name = row["session_id"]

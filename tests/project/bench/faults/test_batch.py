@@ -3,6 +3,7 @@
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -64,7 +65,7 @@ def ordered(service: Callable[[httpx.Request], httpx.Response], *orders: Order, 
     def client() -> httpx.Client:
         return httpx.Client(base_url="http://service", transport=httpx.MockTransport(service))
 
-    batch = Batch(client, orders, "avt_1", "http://hook", at_once)
+    batch = Batch(client, orders, "avt_1", "http://hook", at_once, "avt_card")
     batch.start()
     assert batch._thread is not None
     batch._thread.join(20)
@@ -81,6 +82,11 @@ def test_every_order_becomes_one_clip(service):
     assert batch.progress == 1.0
     assert [one.status for one in batch.accepted] == ["succeeded"] * 5
     assert [clip["body"]["metadata"] for clip in service.clips.values()] == [{"number": n} for n in range(5)]
+
+
+def test_an_order_of_the_test_card_is_posted_with_its_avatar(service):
+    ordered(service, order(0), replace(order(1), card=True))
+    assert [clip["body"]["avatar"] for clip in service.clips.values()] == ["avt_1", "avt_card"]
 
 
 def test_a_request_that_was_not_answered_is_sent_again_with_its_key(service):

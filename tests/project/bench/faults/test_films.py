@@ -108,11 +108,36 @@ def test_lips_without_a_voice_like_them_are_wrong():
     assert wrong.endswith("s have no voice (likeness -1.00)")
 
 
+def test_lips_that_are_open_all_the_while_say_nothing_of_the_voice():
+    made = talking()
+    made.cards = [Card(card.at, card.number, 1.0) for card in made.cards]
+    assert made.wrong() == []
+
+
 def test_lips_that_hardly_move_say_nothing_of_the_voice():
     made = talking()
     made.loudness = np.full_like(made.loudness, -60.0)
     made.cards = [Card(card.at, card.number, card.level if card.at < 4 else 0.0) for card in made.cards]
     assert made.wrong() == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "wrong"),
+    [
+        (range(100), []),
+        (
+            [*range(25), *range(25, 50), *range(25, 50), *range(75, 100)],
+            ["25 pictures are others, the first at 50: 25"],
+        ),
+        (range(99), ["99 of 100 pictures are test cards"]),
+        ([], ["0 of 100 pictures are test cards"]),
+    ],
+    ids=["whole", "doubled", "unreadable", "another avatar"],
+)
+def test_every_picture_of_a_clip_of_cards_is_in_its_place(numbers, wrong):
+    made = film(frames=100)
+    made.cards = [Card(place / FPS, number, 0.0) for place, number in enumerate(numbers)]
+    assert made.misplaced() == wrong
 
 
 def test_sound_that_is_longer_than_the_pictures_is_wrong(tmp_path):

@@ -1,12 +1,14 @@
 """Every check passes where all held, and sees the one thing that did not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from project.bench.faults import invariants
 from project.bench.faults.batch import Told
+from project.bench.faults.films import Card
 from project.bench.faults.invariants import Seen
 from project.bench.faults.talk import Asked
 from tests.project.bench.faults.seen import film, good, sounds
@@ -51,6 +53,16 @@ def longer_than_its_session(seen: Seen) -> None:
     seen.facts["recordings"][-1]["duration_ms"] = 20_000
 
 
+def a_fragment_drawn_twice(seen: Seen) -> None:
+    of_cards(seen, [*range(25), *range(25)])
+
+
+def of_cards(seen: Seen, numbers: Iterable[int]) -> None:
+    """Let the first clip be one of test cards, with these."""
+    seen.accepted[0].order = replace(seen.accepted[0].order, card=True)
+    seen.films["clip_1"].cards = [Card(place / 25, number, 0.0) for place, number in enumerate(numbers)]
+
+
 def reverse_of_what_was_heard(seen: Seen) -> None:
     seen.films["ses_1"].loudness = np.flip(seen.films["ses_1"].loudness)
 
@@ -80,6 +92,7 @@ BROKEN: list[tuple[str, Break]] = [
     ("fragments", lambda seen: seen.facts["fragments"].append(seen.facts["fragments"][-1])),
     ("films", lambda seen: seen.films.pop("clip_1")),  # type: ignore[attr-defined]
     ("films", lambda seen: seen.films.update(clip_1=film(frames=49))),  # type: ignore[attr-defined]
+    ("films", a_fragment_drawn_twice),
     ("films", lambda seen: clip(seen).update(duration_ms=1900)),
     ("films", lambda seen: setattr(seen.films["clip_1"], "errors", 1)),
     ("films", lambda seen: setattr(seen.films["clip_1"], "audio_seconds", 1.5)),
@@ -132,6 +145,12 @@ def test_a_check_sees_what_is_wrong(name, change):
     seen = good()
     change(seen)
     assert invariants.problems(name, seen) != []
+
+
+def test_a_clip_of_test_cards_in_their_places_is_whole():
+    seen = good()
+    of_cards(seen, range(50))
+    assert invariants.problems("films", seen) == []
 
 
 def test_every_check_was_seen_to_fail():

@@ -1,5 +1,7 @@
 """A plan is drawn from its seed, and a file with a mistake is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from project.bench import config, strict
@@ -48,6 +50,12 @@ def test_clips_differ_in_voice_and_length_and_some_are_canceled_or_repeated():
     assert len({len(order.script.split()) for order in drawn}) > 3
     assert 0 < sum(order.cancel_after is not None for order in drawn) < 40
     assert 0 < sum(order.repeats > 0 for order in drawn) < 40
+
+
+def test_a_share_of_the_clips_is_of_test_cards_and_the_others_are_as_they_were():
+    without, some = plans.orders(read()), plans.orders(read(clips={**TOLD["clips"], "cards": 0.25}))
+    assert sum(order.card for order in some) == 10
+    assert [replace(order, card=False) for order in some] == without
 
 
 def test_every_kind_of_failure_happens_in_the_order_of_the_work():
