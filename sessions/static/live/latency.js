@@ -6,8 +6,8 @@ import { WAITS, duration, table, waterfall } from "./waterfall.js";
 import { FIGURES, MORE_FIGURES } from "./wording.js";
 
 const id = $("latency").dataset.session;
-const REFRESH_MS = 3000;
-const AGAIN_MS = 10000;
+// All answers come each time, up to a megabyte of a long conversation.
+const REFRESH_MS = 10000;
 const LABELS = new Map([...FIGURES, ...MORE_FIGURES].map(([name, label]) => [name, label]));
 const SOURCES = { voice: "spoken", text: "typed", say: "told to say", upload: "from a recording" };
 const open = new Set();
@@ -17,21 +17,21 @@ let questions = new Map();
 
 async function load() {
   let talk;
-  let transcript;
+  let version;
   try {
     const where = `sessions/${encodeURIComponent(id)}`;
-    [talk, told, transcript] = await Promise.all([call("GET", where), call("GET", `${where}/latency`), call("GET", `${where}/transcript`)]);
+    [talk, told] = await Promise.all([call("GET", where), call("GET", `${where}/latency`)]);
+    version = JSON.stringify(told);
+    if (version !== shown) questions = asked((await call("GET", `${where}/transcript`)).turns);
   } catch (error) {
     $("failure").textContent = error.status === 404 ? "There is no such conversation, or it is not yours." : explain(error);
     $("failure").hidden = false;
     // A moment without a network is no end; a conversation that is not there stays away.
-    if (error.status !== 404) setTimeout(load, AGAIN_MS);
+    if (error.status !== 404) setTimeout(load, REFRESH_MS);
     return;
   }
   $("failure").hidden = true;
   $("back").textContent = `Conversation with ${talk.avatar_name ?? "the avatar"}`;
-  questions = asked(transcript.turns);
-  const version = JSON.stringify(told);
   if (version !== shown) show(new Date(talk.started_at ?? talk.created_at));
   shown = version;
   if (talk.status !== "ended") setTimeout(load, REFRESH_MS);

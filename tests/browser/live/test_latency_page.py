@@ -27,8 +27,10 @@ class Timed(FakeRest):
     def __init__(self, change: Any) -> None:
         super().__init__(shelf())
         self._change = change
+        self.asked: list[str] = []
 
     def _talk(self, method: str, talk_id: str, part: str) -> tuple[int, Any]:
+        self.asked.append(part)
         status, told = super()._talk(method, talk_id, part)
         if part == "latency":
             told = json.loads(json.dumps(told))
@@ -127,11 +129,14 @@ def test_a_conversation_that_goes_on_shows_new_answers_and_keeps_what_is_open(op
     def change(told: dict[str, Any]) -> None:
         told["turns"] = told["turns"][: 1 + len(turns)]
 
-    page = opened("/sessions/ses_1/latency", Timed(change))
+    api = Timed(change)
+    page = opened("/sessions/ses_1/latency", api)
     assert page.locator(".answer").count() == 1
     page.locator("#answer-1 > details > summary").focus()
+    wait_for(lambda: api.asked.count("latency") == 2, page.wait_for_timeout, seconds=20)
     turns.append(1)
-    wait_for(lambda: page.locator(".answer").count() == 2, page.wait_for_timeout)
+    wait_for(lambda: page.locator(".answer").count() == 2, page.wait_for_timeout, seconds=20)
+    assert api.asked.count("transcript") == 2, "words are read with new answers alone"
     assert page.locator("#answer-1 > details").evaluate("(details) => details.open")
     assert page.evaluate("document.activeElement.closest('.answer').id") == "answer-1"
 
