@@ -9,6 +9,7 @@ from project.bench.fleet import Seen
 from project.bench.results import Better, Result, Series, Source, Table
 
 LATE_MS = 100.0
+FULL = 0.85  # of the cores: from here on clips beside give way to sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ def tell(result: Result, steps: Sequence[Step], targets: Targets, model: str) ->
     for step in steps:
         _tell_one(result, step, model)
     reached = 0
+    if told := _crowded_out(steps, result.hardware.cores):
+        result.notes.append(f"{model}: {told}")
     rows: list[tuple[str, ...]] = []
     whole = True
     for step in steps:
@@ -128,6 +131,21 @@ def tell(result: Result, steps: Sequence[Step], targets: Targets, model: str) ->
     )
     result.series += _curves(steps, model)
     return reached
+
+
+def _crowded_out(steps: Sequence[Step], cores: int) -> str:
+    """Where sessions look cheaper than they are, since the clips beside got less of full cores."""
+    if not any(step.clips for step in steps):
+        return ""
+    for step in steps:
+        used = sum(step.cpu_percent.values())
+        if used and used + step.client_percent > 100 * FULL * cores:
+            return (
+                f"from {step.case} on the cores were full, and the clips beside gave way: cpu_percent_session, "
+                "the difference to the clips alone, is then less than what a session takes. A ramp with "
+                "clips: 0 tells that, or bench scaling."
+            )
+    return ""
 
 
 def _tell_one(result: Result, step: Step, model: str) -> None:
@@ -198,7 +216,10 @@ def _tell_one(result: Result, step: Step, model: str) -> None:
             "that length may be its own. Give it a quiet core, or more processes (client_processes)."
         )
     if step.cpu_percent:
-        each = "of one core for each session, above what it uses with the clips alone"
+        each = (
+            "of one core for each session, above what it uses with the clips alone (which get less where the "
+            "cores are full: then it is too little)"
+        )
         add("cpu_percent_session", "%", [step.cpu_each()], f"the whole stack, {each}", source="machine")
         add(
             "cpu_percent_session_web", "%", [step.cpu_each("web")], f"web processes, {each}", source="machine"

@@ -12,6 +12,7 @@ from project.bench.customers import Service, web
 from project.bench.errors import BenchError
 from project.bench.fleet import Fleet, Joined, Seen
 from project.bench.load_figures import Step, Targets, tell
+from project.bench.machine import Hardware
 from project.bench.media import Picture, Watcher
 from project.bench.results import Result
 from project.bench.talking import Answered, Customer, Failure, Habits
@@ -134,6 +135,18 @@ def test_ramps_of_two_models_stand_beside_each_other() -> None:
     assert [table.title.partition(": ")[2] for table in result.tables] == ["viseme", "mock"]
     lines = [(line.plot, line.name) for line in result.series]
     assert len(lines) == len(set(lines))
+
+
+def test_sessions_that_look_cheap_beside_clips_are_told() -> None:
+    def notes(cores: int, clips: int) -> list[str]:
+        result = Result.begin("tiny", command="load")
+        result.hardware = Hardware("cpu", cores, 4096)
+        tell(result, [step(clips=clips)], Targets(), "viseme")
+        return result.notes
+
+    assert notes(2, 3) == notes(1, 0) == []
+    (told,) = notes(1, 3)
+    assert "from 4 sessions on the cores were full" in told
 
 
 def test_each_step_tells_of_those_who_came_in_it_and_of_late_customers() -> None:
