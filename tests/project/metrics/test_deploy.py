@@ -135,7 +135,7 @@ def test_labels_in_the_words_of_alerts_are_those_of_their_queries() -> None:
 
 
 def _expr(alert: str) -> str:
-    return next(rule["expr"] for rule in RULES if rule["alert"] == alert)
+    return next(str(rule["expr"]) for rule in RULES if rule["alert"] == alert)
 
 
 def test_a_worker_that_ended_is_missed_though_nobody_is_asked_for_it() -> None:
