@@ -128,12 +128,21 @@ class Soak:
             fleet.grow(wishes.sessions)
             reader.grow(1)
             began = time.monotonic()
-            with (
-                Watch(inside.readings(), wishes.every_seconds) as watch,
-                Sampler(self.target.pids, every=wishes.every_seconds) as sampler,
-            ):
-                self._look_on(fleet, reader, began)
-            made, failed = clips.counts()
+            watch = Watch(inside.readings(), wishes.every_seconds)
+            sampler = Sampler(self.target.pids, every=wishes.every_seconds)
+            try:
+                with watch, sampler:
+                    self._look_on(fleet, reader, began)
+            except Exception:
+                # Hours of it are worth telling, above all what grew until then.
+                if self.looks:
+                    self.wishes = replace(wishes, minutes=(self.looks[-1][0] - began) / 60)
+                    self._tell(sampler, watch, clips, began)
+                raise
+            self._tell(sampler, watch, clips, began)
+
+    def _tell(self, sampler: Sampler, watch: Watch, clips: ClipsBeside, began: float) -> None:
+        made, failed = clips.counts()
         self._tell_use(sampler, began)
         self._tell_inside(watch, began)
         self._tell_seen(began)

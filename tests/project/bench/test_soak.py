@@ -1,12 +1,16 @@
 """The verdicts of a soak: each is seen to fail when something grows, breaks or drifts."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from project.bench import config, target
+from project.bench.commands import soak as commands
 from project.bench.commands.soak import Soak, SoakWishes
 from project.bench.config import Common, SubjectWishes
+from project.bench.customers import Service
+from project.bench.errors import BenchError
 from project.bench.inside import Inside, database_of
 from project.bench.resources import Sample, Use
 from project.bench.results import Result
@@ -126,6 +130,47 @@ def test_lips_that_can_be_read_for_half_the_time_only_are_no_success(read: str, 
     one.looks = [(10.0 * number, seen(), card) for number, card in enumerate(cards)]
     one._tell_seen(0.0)
     assert {check.name: check.passed for check in one.result.checks}["lips and voice stay together"] is passed
+
+
+class Talkers:
+    """Customers who are seen twice, and then their process is gone."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.reports = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+    def grow(self, count: int) -> None: ...
+    def forget(self, before: float) -> None: ...
+    def readings(self) -> dict[str, object]:
+        return {}
+
+    def counts(self) -> tuple[int, int]:
+        return 3, 0
+
+    def report(self, *_: float):
+        self.reports += 1
+        if self.reports > 2:
+            raise BenchError("A process of customers ended")
+        return seen()
+
+
+def test_what_was_seen_of_a_soak_that_broke_off_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("Fleet", "Inside", "ClipsBeside"):
+        monkeypatch.setattr(commands, name, Talkers)
+    one = soak()
+    one.target.pids = dict
+    one.wishes = replace(one.wishes, every_seconds=0.05)
+    service = Service("http://service", "key")
+    with pytest.raises(BenchError):
+        one._soak(service, service)
+    heard = one.result.find("ttfa_ms", model="viseme")
+    assert heard is not None
+    assert heard.n == 4
+    assert one.wishes.minutes < 1
+    assert {check.name for check in one.result.checks} >= {"pictures keep coming", "clips beside succeed"}
 
 
 def test_slopes_and_rows_are_no_better_or_worse_between_runs() -> None:
