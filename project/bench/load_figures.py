@@ -141,9 +141,9 @@ def _crowded_out(steps: Sequence[Step], cores: int) -> str:
         used = sum(step.cpu_percent.values())
         if used and used + step.client_percent > 100 * FULL * cores:
             return (
-                f"from {step.case} on the cores were full, and the clips beside gave way: cpu_percent_session, "
-                "the difference to the clips alone, is then less than what a session takes. A ramp with "
-                "clips: 0 tells that, or bench scaling."
+                f"from {step.case} on the cores were full, and the clips beside gave way: "
+                "cpu_percent_session, the difference to the clips alone, is then less than what a session "
+                "takes. A ramp with clips: 0 tells that, or bench scaling."
             )
     return ""
 
