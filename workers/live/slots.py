@@ -43,10 +43,6 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
   redis.call('ZREM', held, gone)
   redis.call('HDEL', owners, gone)
 end
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', asked, '-inf', now)) do
-  redis.call('ZREM', asked, gone)
-  redis.call('ZREM', line, gone)
-end
 -- What nobody asks for any more goes by itself, also of a queue whose last session died with its host.
 -- It lives for `ms`, or a little less: so it need not be said again each time somebody asks.
 local function outlive(key, ms)
@@ -70,6 +66,10 @@ if mine then
   if known and (not bound or from ~= avoid) then return keep(from) end
   redis.call('HDEL', owners, member)
   if not known then mine = nil end
+end
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', asked, '-inf', now)) do
+  redis.call('ZREM', asked, gone)
+  redis.call('ZREM', line, gone)
 end
 local load, used, elsewhere = {}, 0, {}
 for _, owner in ipairs(redis.call('HVALS', owners)) do
