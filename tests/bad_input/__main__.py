@@ -64,10 +64,7 @@ class Run:
 
     async def _frames(self) -> None:
         async with sockets.Line(self.stack.base_url, self.me.key, self.avatar) as line:
-            await line.join()
-            assert line.session is not None
-            url = f"{line.session['ws_url']}?token={line.session['client_token']}"
-            await frames.run(url, self.findings, seed=self.seed, examples=max(10, self.seconds // 30))
+            await frames.run(line, self.findings, seed=self.seed, examples=max(10, self.seconds // 30))
 
     def media(self) -> None:
         """Spoilt files wherever a file may be posted."""

@@ -6,7 +6,9 @@ import os
 import random
 from urllib.parse import urlsplit
 
+from tests.bad_input.explore import Broken
 from tests.bad_input.findings import Finding, Findings
+from tests.bad_input.sockets import Line
 
 PART = "frames"
 SECONDS = 15.0
@@ -46,6 +48,7 @@ FRAMES: dict[str, bytes] = {
 }
 
 VERSION, KEY = "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: {key}"
+GOOD = (VERSION, KEY)
 # The path, and the headers beside those that every handshake has.
 HANDSHAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "no key": ("{path}", (VERSION,)),
@@ -94,26 +97,40 @@ async def _answer(host: str, port: int, head: bytes, body: bytes = b"") -> bytes
     return said
 
 
-async def run(ws_url: str, findings: Findings, *, seed: int, examples: int = 40) -> None:
+async def run(line: Line, findings: Findings, *, seed: int, examples: int = 40) -> None:
     """Send every broken frame and handshake once, and `examples` frames of random bytes.
 
-    `ws_url` is where a socket may be opened, with its token.
+    They are sent to the session of `line`, which has to answer over another socket after each frame.
     """
-    parts = urlsplit(ws_url)
-    assert parts.hostname is not None
-    where, host = (parts.hostname, parts.port or 80), parts.netloc
-    good = ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: {key}")
-    opening = _request(host, f"{parts.path}?{parts.query}", good)
+    await line.join()
     for name, (path, headers) in HANDSHAKES.items():
         findings.count(PART)
-        said = await _answer(*where, _request(host, path.replace("{path}", parts.path), headers))
+        where, host, own = _address(line.url)
+        said = await _answer(*where, _request(host, path.replace("{path}", own.partition("?")[0]), headers))
         if not said.startswith(b"HTTP/1.1 ") or said.startswith(b"HTTP/1.1 5"):
             findings.add(Finding(PART, f"handshake with {name}", f"answered by {said[:120]!r}"))
     chance = random.Random(seed)
     made_up = {f"random {number}": chance.randbytes(chance.randrange(1, 400)) for number in range(examples)}
     for name, sent in {**FRAMES, **made_up}.items():
         findings.count(PART)
-        said = await _answer(*where, opening, sent)
-        if not said.startswith(b"HTTP/1.1 101"):
-            what = f"the socket did not open: {said[:120]!r}"
-            findings.add(Finding(PART, name, what, {"sent": sent.hex()[:2000]}))
+        try:
+            await _bear(line, sent)
+        except Broken as error:
+            findings.add(Finding(PART, name, str(error), {"sent": sent.hex()[:2000]}))
+
+
+async def _bear(line: Line, sent: bytes) -> None:
+    """Send this to the session. Raises `Broken` where it opens no socket, or does not answer afterwards."""
+    await line.join()
+    where, host, own = _address(line.url)
+    said = await _answer(*where, _request(host, own, GOOD), sent)
+    if not said.startswith(b"HTTP/1.1 101"):
+        raise Broken(f"the socket did not open: {said[:120]!r}")
+    await line.anew()
+
+
+def _address(url: str) -> tuple[tuple[str, int], str, str]:
+    """Host and port, both as a header, and path with query."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    return (parts.hostname, parts.port or 80), parts.netloc, f"{parts.path}?{parts.query}"

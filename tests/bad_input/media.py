@@ -7,7 +7,7 @@ ready, or fails with a code.
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,14 +70,15 @@ class Doors:
                 _settled(client, where)
             except Broken as error:
                 findings.add(Finding(PART, where.rsplit("/", 1)[0], str(error), {"address": where}))
-            client.delete(where)
+            with suppress(httpx.HTTPError):  # what it met before was told
+                client.delete(where)
         self.taken.clear()
 
 
 def _settled(client: httpx.Client, where: str) -> None:
     deadline = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < deadline:
-        row: dict[str, Any] = client.get(where).json()
+        row = _row(client, where)
         if row["status"] in ("ready", "archived"):
             return
         if row["status"] == "failed":
@@ -86,6 +87,14 @@ def _settled(client: httpx.Client, where: str) -> None:
             return
         time.sleep(0.3)
     raise Broken(f"neither ready nor failed after {SETTLE_SECONDS:.0f} s: {row['status']}")
+
+
+def _row(client: httpx.Client, where: str) -> dict[str, Any]:
+    try:
+        row: dict[str, Any] = client.get(where).raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise Broken(f"cannot be looked at: {type(error).__name__}") from error
+    return row
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tests.bad_input import explore
 from tests.bad_input.explore import Broken
@@ -52,6 +52,7 @@ class Line:
         self._codes = known_codes()
         self._sent = 0  # over this socket
         self._socket: ClientConnection | None = None
+        self._silent = False  # a socket stood open, and nothing came
         self.session: dict[str, Any] | None = None
         self.heard: list[dict[str, Any]] = []
 
@@ -64,7 +65,8 @@ class Line:
         if self._socket is not None:
             await self._socket.close()
         if self.session is not None:
-            await self._http.delete(f"/api/v1/sessions/{self.session['id']}")
+            with contextlib.suppress(httpx.HTTPError):  # what it met before was told
+                await self._http.delete(f"/api/v1/sessions/{self.session['id']}")
         await self._http.aclose()
 
     async def join(self) -> ClientConnection:
@@ -74,21 +76,41 @@ class Line:
         for _ in range(3):
             if self.session is None:
                 await self._begin()
-            assert self.session is not None
-            url = f"{self.session['ws_url']}?token={self.session['client_token']}"
-            self._socket = await connect(
-                url, max_size=2**20, compression=None, ping_interval=None, proxy=None
-            )
+            try:
+                self._socket = await connect(
+                    self.url, max_size=2**20, compression=None, ping_interval=None, proxy=None
+                )
+            except (OSError, WebSocketException) as error:  # TimeoutError is one
+                raise Broken(f"a socket does not open: {type(error).__name__}") from error
             self._sent = 0
             with contextlib.suppress(ConnectionClosed):
                 await self._socket.send('{"type": "ping"}')
             if await self._until_pong():
                 return self._socket
+            self._silent |= self._socket.close_code is None
             self.session = None
         raise Broken("a session cannot be joined any more")
 
+    async def anew(self) -> None:
+        """Open another socket of the session. Raises `Broken` where that is refused, or nothing comes."""
+        if self._socket is not None:
+            await self._socket.close()
+        self._socket, self._silent = None, False
+        await self.join()
+        if self._silent:
+            raise Broken("the session does not answer any more")
+
+    @property
+    def url(self) -> str:
+        """Where a socket of the session may be opened, with its token."""
+        assert self.session is not None
+        return f"{self.session['ws_url']}?token={self.session['client_token']}"
+
     async def _begin(self) -> None:
-        answer = await self._http.post("/api/v1/sessions", json=self._wish)
+        try:
+            answer = await self._http.post("/api/v1/sessions", json=self._wish)
+        except httpx.HTTPError as error:
+            raise Broken(f"a session is not answered: {type(error).__name__}") from error
         if answer.status_code != 201:
             raise Broken(f"a session is refused: {answer.status_code} {answer.text[:300]}")
         self.session = answer.json()
@@ -112,11 +134,11 @@ class Line:
                 return
         raise Broken("the session does not answer any more")
 
-    async def _until_pong(self, seconds: float = SECONDS) -> bool:
+    async def _until_pong(self, seconds: float | None = None) -> bool:
         """Read until a pong; False where the socket closed, or the ping was refused as one too many."""
         assert self._socket is not None
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(SECONDS if seconds is None else seconds):
                 while True:
                     event = self._event(await self._socket.recv())
                     if event["type"] == "pong":
@@ -247,9 +269,7 @@ async def _takeovers(line: Line) -> None:
 
 async def _before_joining(line: Line) -> None:
     await line.join()
-    assert line.session is not None
-    url = f"{line.session['ws_url']}?token={line.session['client_token']}"
-    async with connect(url, max_size=2**20, compression=None, ping_interval=None, proxy=None) as socket:
+    async with connect(line.url, max_size=2**20, compression=None, ping_interval=None, proxy=None) as socket:
         with contextlib.suppress(ConnectionClosed):
             for _ in range(400):
                 await socket.send('{"type": "mic.start"}')

@@ -10,8 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serving
+from websockets.exceptions import ConnectionClosedError
 
-from tests.bad_input import explore, media, rest, target
+from tests.bad_input import explore, frames, media, rest, sockets, target
 from tests.bad_input.explore import Broken
 from tests.bad_input.findings import Finding, Findings
 from tests.bad_input.sockets import Line
@@ -94,6 +97,67 @@ async def test_a_socket_that_breaks_is_seen(code: int) -> None:
     async with Line("http://localhost", "key", "avatar") as line:
         with pytest.raises(Broken, match=str(code)):
             line._closed(code)
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.ReadTimeout("slow"), httpx.Response(503), httpx.Response(200, text="<p>")]
+)
+def test_a_file_that_cannot_be_looked_at_any_more_is_a_finding(answer: httpx.Response | Exception) -> None:
+    def service(_: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    findings = Findings()
+    with httpx.Client(base_url="http://service", transport=httpx.MockTransport(service)) as client:
+        media.Doors(client, client, "per_1", [(client, "/api/v1/avatars/avt_1")]).settle(findings)
+    assert [finding.where for finding in findings.all] == ["/api/v1/avatars"]
+
+
+# --- Frames, against a service that answers, or not -----------------------------------------------
+
+
+@pytest.mark.parametrize(("deaf", "told"), [(False, []), (True, ["the session does not answer any more"])])
+async def test_a_session_that_a_frame_made_deaf_is_seen(
+    deaf: bool, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "SECONDS", 0.3)
+    monkeypatch.setattr(frames, "HANDSHAKES", {})
+    monkeypatch.setattr(frames, "FRAMES", {"no mask": frames.FRAMES["no mask"]})
+    broken: set[str] = set()
+
+    async def serve(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        try:
+            async for _ in socket:
+                if socket.request.path not in broken:
+                    await socket.send('{"type": "pong"}')
+        except ConnectionClosedError as error:
+            if deaf and error.sent is not None and error.sent.code == 1002:  # by our frame
+                broken.add(socket.request.path)
+
+    class Service(Line):
+        async def _begin(self) -> None:
+            self.began = getattr(self, "began", 0) + 1
+            url = f"ws://127.0.0.1:{port}/{self.began}"
+            self.session = {"id": str(self.began), "ws_url": url, "client_token": "t"}
+
+    findings = Findings()
+    async with serving(serve, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with Service("http://127.0.0.1:1", "key", "avatar") as line:
+            await frames.run(line, findings, seed=1, examples=0)
+    assert [finding.what for finding in findings.all] == told
+    assert findings.tried[frames.PART] == 1
+
+
+async def test_a_service_that_is_gone_is_a_finding_and_no_crash() -> None:
+    async with Line("http://127.0.0.1:1", "key", "avatar") as line:
+        with pytest.raises(Broken, match="ConnectError"):
+            await line.join()
+        line.session = {"id": "1", "ws_url": "ws://127.0.0.1:1/", "client_token": "t"}
+        with pytest.raises(Broken, match="does not open"):
+            await line.join()
 
 
 # --- REST, against a service that is wrong --------------------------------------------------------

@@ -35,15 +35,14 @@ async def test_floods(stack: EmbeddedStack, findings: Findings, key: str, avatar
     guard = Guard(stack)
     await sockets.floods(stack.base_url, findings, key, avatar)
     await asyncio.to_thread(guard.check, findings, sockets.PART)
+    assert findings.tried[sockets.PART] == len(sockets.FLOODS)
     assert findings.all == [], findings.told()
 
 
 async def test_broken_frames(stack: EmbeddedStack, findings: Findings, key: str, avatar: str) -> None:
     guard = Guard(stack)
     async with sockets.Line(stack.base_url, key, avatar) as line:
-        await line.join()
-        assert line.session is not None
-        url = f"{line.session['ws_url']}?token={line.session['client_token']}"
-        await frames.run(url, findings, seed=SEED, examples=10)
+        await frames.run(line, findings, seed=SEED, examples=10)
     await asyncio.to_thread(guard.check, findings, frames.PART)
+    assert findings.tried[frames.PART] == len(frames.FRAMES) + len(frames.HANDSHAKES) + 10
     assert findings.all == [], findings.told()
