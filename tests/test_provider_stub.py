@@ -6,6 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
+from project.bench import provider_stub as provider
 from project.bench.babble import babble
 from project.bench.provider_stub import REPLY, VOICE_IDS, Settings, Stub, provider_stub
 from sessions.pipeline.vad import CHUNK_SAMPLES, VoiceDetector
@@ -98,6 +99,29 @@ def test_it_is_told_while_it_runs(stub):
     assert answer["choices"][0]["message"]["content"] == "No."
     assert [asked["kind"] for asked in httpx.get(control).json()["asked"]] == ["chat"]
     assert httpx.post(control, json={"reset": True}).json()["reply"] == REPLY
+
+
+def models_asked(stub: Stub, times: int) -> None:
+    with httpx.Client(base_url=stub.url) as http:
+        for _ in range(times):
+            http.get("/v1/models").raise_for_status()
+
+
+def test_what_was_asked_is_forgotten_when_told_and_the_settings_stay(stub):
+    httpx.post(stub.url + "/control", json={"reply": "No."})
+    models_asked(stub, 3)
+    assert httpx.post(stub.url + "/control", json={"forget": True}).json()["reply"] == "No."
+    assert stub.state.asked == []
+    models_asked(stub, 1)
+    assert len(stub.state.asked) == 1
+
+
+def test_of_very_much_the_newest_is_kept(stub, monkeypatch):
+    monkeypatch.setattr(provider, "MOST_KEPT", 5)
+    models_asked(stub, 17)
+    times = [asked.at for asked in stub.state.asked]
+    assert len(times) == 7
+    assert times == sorted(times)
 
 
 @pytest.mark.parametrize("behaviour", ["stall", "cut", "error", "garbage", "silent"])

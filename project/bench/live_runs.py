@@ -39,14 +39,13 @@ class Talk:
             return await spoken(client, self.recording)
         if kind == "audio":
             return await played(client, self.upload)
-        asked = len(self._spoken())
+        if self.stub is not None:
+            self.stub.forget()
         turn = await written(client, self.question)
-        if (pieces := self._spoken()[asked:]) and self.delays is not None:
+        pieces = [] if self.stub is None else self.stub.spoken()
+        if pieces and self.delays is not None:
             turn.received["ttfa_above_stub_ms"] = turn.received["ttfa_ms"] - floor_ms(self.delays, pieces[0])
         return turn
-
-    def _spoken(self) -> list[str]:
-        return [] if self.stub is None else self.stub.spoken()
 
 
 def floor_ms(delays: StubDelays, piece: str) -> float:

@@ -45,6 +45,7 @@ VOICE_IDS = (
     "en-heart", "en-iris", "en-vera", "en-joe", "en-max", "en-leo", "en-gongitsune", "en-tebukuro", "en-kumo",
     "ja-gongitsune", "ja-alpha", "ja-kumo",
 )  # fmt: skip
+MOST_KEPT = 10_000  # of what was asked, the newest are kept
 CHUNK_MS = 240
 CHUNK_BYTES = CHUNK_MS * RATE // 1000 * 2
 
@@ -131,6 +132,8 @@ async def _journal(request: web.Request, handler: Handler) -> web.StreamResponse
     number = state.connections.setdefault(id(request.transport), len(state.connections))
     asked = Asked(name, time.monotonic(), number, {})
     asked.behaviour = _next_behaviour(state.settings, name)
+    if len(state.asked) >= 2 * MOST_KEPT:
+        del state.asked[:MOST_KEPT]
     state.asked.append(asked)
     request[_ASKED], request[_PACE] = asked, Pace()
     asked.body = await _body(request, name)
@@ -342,10 +345,13 @@ async def _tell(request: web.Request) -> web.Response:
 
 
 async def _change(request: web.Request) -> web.Response:
-    """Change settings; `{"reset": true}` goes back to the beginning first."""
+    """Change settings; `{"reset": true}` goes back to the beginning first, `{"forget": true}` keeps the
+    settings and forgets what was asked."""
     state, wanted = request.app[_STATE], await request.json()
-    if wanted.pop("reset", False):
+    reset, forget = wanted.pop("reset", False), wanted.pop("forget", False)
+    if reset:
         state.settings = Settings()
+    if reset or forget:
         state.asked.clear()
     known = {f.name for f in fields(Settings)}
     if unknown := set(wanted) - known:

@@ -88,7 +88,11 @@ class Providers:
         """Change how they behave from now on; `reset=True` goes back to the beginning first."""
         self._http.post("/control", json=settings).raise_for_status()
 
+    def forget(self) -> None:
+        """Forget what was asked so far; the settings stay."""
+        self.control(forget=True)
+
     def spoken(self) -> list[str]:
-        """What was given to be spoken so far, piece by piece."""
+        """What was given to be spoken since `forget`, piece by piece; of very much, the newest."""
         asked = self._http.get("/control").json()["asked"]
         return [one["body"]["input"] for one in asked if one["kind"] == "speech" and "input" in one["body"]]

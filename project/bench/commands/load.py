@@ -150,12 +150,13 @@ class Ramp:
     def _floor(self, service: Service) -> float | None:
         """Have one conversation, which loads what others find loaded; what the stub takes in it, in ms."""
         stub, delays = self.target.stub, self.common.stub
-        asked = len(stub.spoken()) if stub else 0
+        if stub is not None:
+            stub.forget()
         talk = Talk(service, self.wishes.question)
         asyncio.run(joins(talk, Figures(), 1, "warm"))
         if stub is None or delays is None:
             return None
-        return floor_ms(delays, stub.spoken()[asked])
+        return floor_ms(delays, stub.spoken()[0])
 
     def _at_rest(self) -> "Rest":
         """What is used without sessions: for nothing, or for the clips beside."""
