@@ -4,10 +4,13 @@
 
 FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PATH=/opt/venv/bin:$PATH \
-    DJANGO_SETTINGS_MODULE=project.settings PARLEY_HOME=/var/lib/parley METRICS_DIR=/tmp/parley-metrics
+    DJANGO_SETTINGS_MODULE=project.settings PARLEY_HOME=/var/lib/parley METRICS_DIR=/tmp/parley-metrics \
+    TMPDIR=/tmp/parley-scratch
 RUN python -m venv /opt/venv \
     && useradd --system --uid 10001 --home-dir /var/lib/parley --create-home parley
 WORKDIR /srv/parley
+# What a killed process was working on, customers' words and sound among it, is gone when its container starts again.
+ENTRYPOINT ["/bin/sh", "-c", "rm -rf \"$TMPDIR\" && mkdir -m 700 \"$TMPDIR\" && exec \"$@\"", "parley"]
 COPY requirements/ requirements/
 
 FROM base AS web-dependencies

@@ -1,6 +1,7 @@
 """The compose file and the Dockerfile say what the repository really has."""
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -82,6 +83,23 @@ def test_the_dockerfile_has_the_targets_that_compose_builds(target):
     assert f" AS {target}\n" in dockerfile
     for path in re.findall(r"-r (requirements/\S+)", dockerfile):
         assert (ROOT / path).is_file()
+
+
+def test_a_container_that_starts_again_has_no_temporary_files(tmp_path):
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (entry,) = re.findall(r"^ENTRYPOINT (.+)$", dockerfile, re.MULTILINE)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "words").touch()
+    command = ["/bin/sh", "-c", 'stat -c %a "$TMPDIR"; ls -A "$TMPDIR"; echo "$1"', "sh", "two words"]
+    done = subprocess.run(
+        [*json.loads(entry), *command],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().splitlines() == ["700", "two words"]
+    assert re.search(r"\bTMPDIR=/tmp/\S+", dockerfile)
 
 
 def test_no_secret_has_a_default_value():

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,13 @@ class Home:
     def folder(self, name: str) -> Path:
         """A private folder of one part."""
         path = self.path / name
+        path.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
+        return path
+
+    def scratch(self, name: str) -> Path:
+        """An empty private folder for the temporary files of one part: what it held is removed."""
+        path = self.run / "tmp" / name
+        shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
         return path
 

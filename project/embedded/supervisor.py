@@ -176,12 +176,14 @@ class Supervisor:
     def _spawn(self, part: Part) -> Child:
         if part.before is not None:
             part.before()
+        # What a killed process was working on, customers' words and sound among it, is not left lying about.
+        scratch = str(self._home.scratch(part.name))
         with self._logs.open(part.name) as log:
             log.write(headline(part.name, self._env.get("LOG_FORMAT", "")))
             try:
                 child = Child(
                     part.command,
-                    env={**self._env, "PROCESS_NAME": part.name, **part.env},
+                    env={**self._env, "PROCESS_NAME": part.name, "TMPDIR": scratch, **part.env},
                     cwd=part.cwd or Path.cwd(),
                     log=log,
                     nice=part.nice,

@@ -101,6 +101,21 @@ async def test_a_part_that_dies_is_started_again(home: Home, supervise: Start) -
     assert supervisor.states["web"].restarts == 1
 
 
+async def test_a_part_that_dies_leaves_no_temporary_files(home: Home, supervise: Start) -> None:
+    working = "import tempfile; tempfile.mkstemp(prefix='words-')"
+    supervisor = supervise(_service(home, "worker", body=working), _service(home, "web", body=working))
+    await supervisor.start()
+    first = supervisor.states["worker"].pid or 0
+    there = set((home.run / "tmp").rglob("words-*"))
+    assert len(there) == 2
+    os.kill(first, signal.SIGKILL)
+    state = supervisor.states["worker"]
+    await _until(lambda: state.state == "ready" and state.pid != first)
+    left = set((home.run / "tmp").rglob("words-*"))
+    assert len(left) == 2
+    assert {path.parent.name for path in left & there} == {"web"}
+
+
 async def test_its_neighbours_are_left_alone(home: Home, supervise: Start) -> None:
     supervisor = supervise(_service(home, "web"), _service(home, "database"))
     await supervisor.start()
