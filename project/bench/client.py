@@ -311,9 +311,9 @@ class LiveClient:
         return 1000 * (at - since)
 
     async def silence(self, since: float, *, quiet: float = 1.0, seconds: float = 10.0) -> float:
-        """Wait until nothing audible came for `quiet` seconds; returns the time to silence, in ms.
+        """Wait until nothing of an utterance came for `quiet` seconds; returns the time to silence, in ms.
 
-        Silence begins with the first packet that is not audible and has none audible after it: what
+        Silence begins with the first packet of comfort sound that has none of an utterance after it: what
         came of the old reply behind it would move it, and so be seen.
         """
 

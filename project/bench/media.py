@@ -126,10 +126,13 @@ class Watcher:
         return next((sound.at for sound in self.span(since) if sound.audible), None)
 
     def silent_at(self, since: float) -> float | None:
-        """When the first packet came after which nothing audible was heard any more."""
+        """When the first packet of comfort sound came after which nothing of an utterance did any more.
+
+        A pause between two sentences, however long, is no silence: the utterance goes on.
+        """
         silent: float | None = None
         for sound in self.span(since):
-            if sound.audible:
+            if sound.speech:
                 silent = None
             elif silent is None:
                 silent = sound.at

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import itertools
+import math
 from collections.abc import AsyncIterator
 
 import pytest
 
-from project.bench.media import Watcher
+from project.bench.media import Sound, Watcher
 from project.bench.peer import LightPeer
 from rtc.comfort import COMFORT
 from rtc.frames import Tick
@@ -77,6 +78,20 @@ async def test_comfort_sound_is_silent_and_speech_is_heard() -> None:
     begun = watcher.sounds[0].at
     assert watcher.first_audible(begun) == pytest.approx(watcher.sounds[10].at, abs=0.05)
     assert watcher.silent_at(begun) == watcher.sounds[40].at
+
+
+def test_a_pause_between_two_sentences_is_no_silence() -> None:
+    watcher = Watcher()
+    for kind, count in (("word", 10), ("pause", 40), ("word", 10), ("comfort", 40)):
+        for _ in range(count):
+            number = len(watcher.sounds)
+            size, loudness = {"word": (80, -20.0), "pause": (12, -70.0), "comfort": (3, -math.inf)}[kind]
+            watcher.sounds.append(Sound(number * 0.02, number * 960, size, loudness, number))
+    later = watcher.sounds[50:]
+    del watcher.sounds[50:]
+    assert watcher.silent_at(0.0) is None
+    watcher.sounds.extend(later)
+    assert watcher.silent_at(0.0) == watcher.sounds[60].at
 
 
 async def test_a_lost_packet_is_sent_again_by_rtx() -> None:
