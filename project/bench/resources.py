@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from project.bench.errors import BenchError
 from project.bench.gpu import GpuWatch
 from project.bench.results import Series
 
@@ -121,7 +122,11 @@ def _family(pid: int, children: Mapping[int, list[int]]) -> Iterable[int]:
 
 @dataclass
 class Sampler:
-    """Looks at the parts from a thread of its own, as long as its block lasts."""
+    """Looks at the parts from a thread of its own, as long as its block lasts.
+
+    A look that fails is left out, and the next one made. Where more failed than did not, leaving the block
+    raises `BenchError`: what is between the first look and the last is not known.
+    """
 
     pids: Pids
     every: float = 1.0
@@ -132,6 +137,8 @@ class Sampler:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="resources", daemon=True)
         self._memory_at = -MEMORY_EVERY
+        self._failed = 0
+        self._why = ""  # the last one did
 
     def __enter__(self) -> Self:
         self._look(memory=True)
@@ -144,10 +151,16 @@ class Sampler:
         self._ended.set()
         self._thread.join()
         self._look(memory=True)
+        if error is None and self._failed > len(self.samples):
+            raise BenchError(f"{self._failed} looks at the parts failed: {self._why}")
 
     def _run(self) -> None:
         while not self._ended.wait(self.every):
-            self._look(memory=time.monotonic() >= self._memory_at + MEMORY_EVERY)
+            try:
+                self._look(memory=time.monotonic() >= self._memory_at + MEMORY_EVERY)
+            except Exception as failure:  # noqa: BLE001 - a thread that ends would be missed by nobody
+                self._failed += 1
+                self._why = f"{type(failure).__name__}: {failure}"[:200]
 
     def _look(self, *, memory: bool) -> None:
         pids = dict(self.pids())

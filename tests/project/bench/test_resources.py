@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
+from project.bench.errors import BenchError
 from project.bench.resources import Sample, Sampler, Use, kind, snapshot
 
 CHILD = """
@@ -93,3 +95,45 @@ def test_a_sampler_looks_at_the_beginning_and_at_the_end():
     assert len(sampler.samples) == 2
     assert sampler.memory_mb()["me"][0] > 1
     assert sampler.gpu_mb() == []
+
+
+class Processes:
+    """Ours, which cannot be told while `broken`."""
+
+    def __init__(self):
+        self.broken, self.failed = False, 0
+
+    def __call__(self):
+        if self.broken:
+            self.failed += 1
+            raise ValueError("half a file")
+        return {"me": os.getpid()}
+
+
+def until(condition):
+    ends = time.monotonic() + 20
+    while not condition() and time.monotonic() < ends:
+        time.sleep(0.01)
+
+
+def test_a_sampler_goes_on_after_a_look_that_failed():
+    pids = Processes()
+    with Sampler(pids, every=0.01) as sampler:
+        pids.broken = True
+        until(lambda: pids.failed)
+        pids.broken = False
+        until(lambda: len(sampler.samples) > 2 * pids.failed)
+    assert len(sampler.samples) > 2
+
+
+def test_a_sampler_that_saw_hardly_anything_says_so():
+    pids = Processes()
+
+    def watched():
+        with Sampler(pids, every=0.01) as sampler:
+            pids.broken = True
+            until(lambda: pids.failed > len(sampler.samples) + 2)
+            pids.broken = False
+
+    with pytest.raises(BenchError, match="looks at the parts failed: ValueError: half a file"):
+        watched()
