@@ -116,6 +116,11 @@ class Figures:
     values: dict[Place, list[float]] = field(default_factory=lambda: defaultdict(list))
     missing: dict[Place, str] = field(default_factory=dict)
     waterfalls: list[Waterfall] = field(default_factory=list)
+    calls: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def call(self, receiver: str, failure: str = "") -> None:
+        """Count a call of another receiver, which came to its end, or how it failed."""
+        self.calls[receiver].append(failure)
 
     def add(self, name: str, state: State, *values: float | None, case: str = "") -> None:
         """Keep values of a figure of `KINDS`; None is one that could not be measured."""
@@ -166,6 +171,12 @@ class Figures:
                 missing=self.missing.get((name, state, case), "no client could tell"),
             )
         result.turns += self.waterfalls
+        for receiver, calls in self.calls.items():
+            failed = [failure for failure in calls if failure]
+            told = f"{len(failed)} of {len(calls)} failed" + (
+                f", the last with {failed[-1]}" if failed else ""
+            )
+            result.check(f"{self.model}: every call of {receiver} came to its end", not failed, told)
 
 
 def stages(turn: Turn) -> Iterable[Stage]:

@@ -1,7 +1,8 @@
 """What `bench live` does with sessions: joins them, asks, interrupts, and watches with other receivers."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -123,11 +124,23 @@ async def drift(service: Service, figures: Figures, question: str, seconds: floa
 # --- Receivers that share nothing with the service ---------------------------------------------
 
 
+@contextmanager
+def _counted(figures: Figures, receiver: str) -> Iterator[None]:
+    """Count one call. One that fails is told, and the other calls are made all the same."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - browsers and their drivers fail in ways of their own
+        figures.call(receiver, type(error).__name__)  # not its text, which may hold addresses
+    else:
+        figures.call(receiver)
+
+
 async def aiortc_joins(talk: Talk, figures: Figures, count: int) -> None:
     """An aiortc peer in the place of the light client."""
     async with web() as http:
         for _ in range(count):
-            await _aiortc_join(talk, figures, http)
+            with _counted(figures, "aiortc"):
+                await _aiortc_join(talk, figures, http)
 
 
 async def _aiortc_join(talk: Talk, figures: Figures, http: httpx.AsyncClient) -> None:
@@ -156,8 +169,9 @@ async def chromium_joins(talk: Talk, figures: Figures, count: int) -> None:
     try:
         async with chromium() as browser, web() as http:
             for _ in range(count):
-                await _chromium_join(talk, figures, http, browser)
-    except BenchError as error:
+                with _counted(figures, "Chromium"):
+                    await _chromium_join(talk, figures, http, browser)
+    except (BenchError, ImportError) as error:  # there is none
         figures.lack("webrtc_first_frame_ms", "warm", str(error), case="chromium")
 
 
