@@ -77,11 +77,9 @@ test-unit: $(VENV)/.dev
 test-postgres: $(VENV)/.dev
 	$(BIN)/python -m tests.support.postgres -- $(BIN)/pytest -m postgres --ignore=tests/browser --ignore=tests/faults --ignore=tests/stack --ignore=tests/quality
 
-# Real parts. What starts a stack or a browser mostly waits for it: two files at a time. What kills parts and
-# looks at the time it takes wants the machine for itself.
+# Real parts, one after the other: each starts stacks that want both cores.
 test-slow: $(VENV)/.dev
-	$(BIN)/pytest -n 2 --dist loadfile -p no:randomly --timeout 600 --durations=25 tests/stack tests/browser
-	$(BIN)/pytest -p no:randomly --timeout 600 --durations=25 tests/faults tests/quality
+	$(BIN)/pytest -p no:randomly --timeout 600 --durations=25 tests/stack tests/faults tests/quality tests/browser
 
 # Conversations and clips on a stack of its own, in about six minutes; `manage.py bench --help` has the rest.
 # A run that finds something wrong ends with 1; the others and the report of all are made nevertheless.
