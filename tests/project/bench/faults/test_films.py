@@ -172,7 +172,19 @@ def test_a_picture_that_stood_still_is_seen_so():
 
 def test_other_pictures_are_found():
     (wrong,) = shown([*range(100), *range(500, 525), *range(125, 250)]).unlike(seen(list(range(250))), ORIGIN)
-    assert "pictures seen at 4.0 s are not there" in wrong
+    assert wrong == "25 of 25 pictures seen at 4.0 s are not there: 100-124 in 75-99 500-524 125-149"
+
+
+def test_a_picture_that_was_lost_or_stood_is_no_other_picture():
+    lost = [number for number in range(250) if number % 20]
+    stood = [number for number in range(250) for _ in range(3 if number == 60 else 1)]
+    for numbers in (lost, stood):
+        assert shown(list(range(250))).unlike(seen(numbers), ORIGIN) == []
+
+
+def test_pictures_in_another_order_are_found():
+    turned = [*range(100), *reversed(range(100, 125)), *range(125, 250)]
+    assert shown(turned).unlike(seen(list(range(250))), ORIGIN) != []
 
 
 def test_pictures_that_are_no_test_cards_are_not_what_was_seen():
