@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import threading
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -14,6 +15,7 @@ from drf_spectacular.renderers import OpenApiJsonRenderer
 MEDIA_TYPE = "application/vnd.oai.openapi+json"
 # Swagger UI writes a few style attributes; the page loads no inline script, and nothing from afar.
 _STYLES = {"style-src": ["'unsafe-inline'"]}
+_MAKING = threading.Lock()
 
 
 @require_safe
@@ -25,9 +27,15 @@ def schema(request: HttpRequest) -> HttpResponse:
     return HttpResponse(raw, content_type=MEDIA_TYPE, headers={"ETag": etag, "Cache-Control": "no-cache"})
 
 
-@functools.cache
 def document() -> tuple[bytes, str]:
     """The document and its entity tag."""
+    # Its generator loads extensions at first use: two threads that do so at once break each other.
+    with _MAKING:
+        return _made()
+
+
+@functools.cache
+def _made() -> tuple[bytes, str]:
     described = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     raw: bytes = OpenApiJsonRenderer().render(described, renderer_context={})
     return raw, f'"{hashlib.sha256(raw).hexdigest()[:32]}"'

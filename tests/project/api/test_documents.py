@@ -1,4 +1,6 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
 import pytest
@@ -24,6 +26,26 @@ def test_it_is_served_to_everybody_with_an_entity_tag(client):
     assert json.loads(answer.content)["info"]["title"] == "Parley"
     again = client.get("/api/schema/", headers={"If-None-Match": answer["ETag"]})
     assert again.status_code == 304
+
+
+def test_readers_who_come_first_together_do_not_make_it_together(monkeypatch):
+    making = []
+
+    def make(*_, **__):
+        making.append(True)
+        alone = len(making) == 1
+        time.sleep(0.05)
+        making.pop()
+        return {"alone": alone}
+
+    monkeypatch.setattr(documents.SchemaGenerator, "get_schema", make)
+    documents._made.cache_clear()
+    try:
+        with ThreadPoolExecutor(4) as readers:
+            seen = list(readers.map(lambda _: documents.as_dict(), range(4)))
+    finally:
+        documents._made.cache_clear()
+    assert seen == [{"alone": True}] * 4
 
 
 def test_each_call_names_its_problems(described):
