@@ -159,7 +159,7 @@ class Conversation:
             )
             language = self._setup.persona.language
             self._listener = Listener(language=language, recognizer=self._setup.recognizer, ears=ears)
-            self._scene.monitor.listener = self._listener
+            self._scene.monitor.listens(self._listener)
         return self._listener
 
     def _barged_in(self, at_ms: int) -> None:

@@ -119,6 +119,22 @@ async def test_who_only_types_costs_no_listener():
 
 
 @in_virtual_time
+async def test_a_microphone_that_is_switched_on_meanwhile_knows_that_the_avatar_speaks():
+    async with room(answers=[tokens(ANSWER)]) as talk:
+        await talk.conversation.ask(text="When are you open?")
+        await asyncio.sleep(1.5)
+        mic = _opened(talk)
+        assert mic.speaking
+        began = talk.of("reply.utterance")[0]["start_ms"]
+        assert mic.told[0][0] == "audio"
+        assert mic.told[0][1][1] == began
+        ends = [at_ms + samples // 48 for kind, (samples, at_ms) in mic.told if kind == "audio"]
+        assert max(ends) >= 1500
+        await talk.until("metrics")
+        assert not mic.speaking
+
+
+@in_virtual_time
 async def test_talking_over_the_avatar_silences_it():
     async with room(answers=[tokens(ANSWER), tokens(AGAIN)]) as talk:
         mic = _opened(talk)
