@@ -77,23 +77,27 @@ export function when(iso) {
   return at.toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 }
 
-let answer = null; // takes the answer to the question that was asked last
+const asked = new WeakMap(); // by dialog, what takes the answer to the question that was asked last
 
-/** Ask before something is lost; resolves to whether the person agreed. */
-export function confirmed({ title, text, yes = "Delete" }) {
-  const dialog = $("confirm");
+/** Open a dialog that asks; resolves to whether the person said yes. */
+export function agreed(dialog) {
   // "close" comes a while after closing: by then the next question may be there already.
   const settle = () => {
     if (dialog.open) return;
-    answer?.(dialog.returnValue === "yes");
-    answer = null;
+    asked.get(dialog)?.(dialog.returnValue === "yes");
+    asked.delete(dialog);
   };
   settle();
-  $("confirm-title").textContent = title;
-  $("confirm-text").textContent = text;
-  $("confirm-yes").textContent = yes;
   dialog.returnValue = "no";
   dialog.onclose = settle;
   dialog.showModal();
-  return new Promise((resolve) => (answer = resolve));
+  return new Promise((resolve) => asked.set(dialog, resolve));
+}
+
+/** Ask before something is lost; resolves to whether the person agreed. */
+export function confirmed({ title, text, yes = "Delete" }) {
+  $("confirm-title").textContent = title;
+  $("confirm-text").textContent = text;
+  $("confirm-yes").textContent = yes;
+  return agreed($("confirm"));
 }

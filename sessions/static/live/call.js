@@ -1,6 +1,6 @@
 // The call page: what the session says becomes a picture, words and controls.
 
-import { $, clock, el, lasting } from "../studio/dom.js";
+import { $, agreed, clock, el, lasting } from "../studio/dom.js";
 import { Captions } from "./captions.js";
 import { ParleySession, stateWords } from "./parley-live.js";
 import { Settings } from "./settings.js";
@@ -324,11 +324,7 @@ function downloadTranscript() {
 }
 
 async function askToEnd() {
-  const dialog = $("confirm-end");
-  dialog.returnValue = "no";
-  // "close" comes a while after closing: by then the question may have been asked again.
-  dialog.onclose = () => !dialog.open && dialog.returnValue === "yes" && session.end();
-  dialog.showModal();
+  if (await agreed($("confirm-end"))) session.end();
 }
 
 // --- The rest of the page ----------------------------------------------------------------------
