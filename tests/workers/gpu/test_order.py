@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from celery.contrib.testing.worker import start_worker
 from kombu import Queue
 
 from project.celery import app as service
+from tests.support.celery_worker import celery_worker
 from tests.support.valkey import valkey_server
 from workers.gpu.queues import live_first, ordered
 
@@ -59,9 +59,7 @@ class Fragments:
     @contextmanager
     def drawn_by(self, threads: int) -> Iterator[None]:
         queues = ",".join(ordered([BATCH, LIVE, OTHER_LIVE, OWN]))
-        with start_worker(
-            self.app, pool="threads", concurrency=threads, queues=queues, perform_ping_check=False
-        ):
+        with celery_worker(self.app, pool="threads", concurrency=threads, queues=queues):
             yield
 
 

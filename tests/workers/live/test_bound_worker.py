@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import redis
-from celery.contrib.testing.worker import start_worker
 from kombu import Queue, pools
 
 from project.celery import app
 from sessions import streams, warming
+from tests.support.celery_worker import celery_worker
 from tests.support.live_worker import until, wish
 from tests.support.objects import MemoryStore
 from tests.support.stateful import MODEL, Deck, expected, seen, tapes  # noqa: F401 - a fixture
@@ -45,13 +45,12 @@ def worker(
     app.conf.update(broker_url=valkey, broker_read_url=valkey, broker_write_url=valkey)
     app.amqp.queues.add(Queue(queue))
     pools.reset()
-    with start_worker(
+    with celery_worker(
         app,
         pool="threads",
         concurrency=3,
         hostname=HERE,
         queues=[queue],
-        perform_ping_check=False,
         shutdown_timeout=20,
     ):
         yield tapes

@@ -15,12 +15,12 @@ import av
 import numpy as np
 import pytest
 import redis
-from celery.contrib.testing.worker import start_worker
 from kombu import pools
 
 from project.celery import app
 from sessions import answers, rendering, warming
 from storage.errors import StorageError
+from tests.support.celery_worker import celery_worker
 from tests.support.live_worker import QUEUE, wish
 from tests.support.objects import MemoryStore
 from workers.adapters.avatar.base import IDLE_FRAMES, Still
@@ -294,7 +294,7 @@ def celery(broker: "redis.Redis", objects: MemoryStore, valkey: str) -> Iterator
     kept = app.conf.broker_url
     app.conf.update(broker_url=valkey, broker_read_url=valkey, broker_write_url=valkey)
     pools.reset()
-    with start_worker(app, pool="solo", queues=[QUEUE], perform_ping_check=False, shutdown_timeout=20):
+    with celery_worker(app, pool="solo", queues=[QUEUE], shutdown_timeout=20):
         yield
     app.conf.update(broker_url=kept, broker_read_url=kept, broker_write_url=kept)
     pools.reset()
