@@ -9,6 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")  # noqa: TID
 _django = get_asgi_application()
 
 # Only now: these read the settings.
+from project import collector  # noqa: E402
 from project.api.bodies import BodyLimit, bound_daphne  # noqa: E402
 from project.carrying import begin_process  # noqa: E402
 from project.metrics import exporter, publishing  # noqa: E402
@@ -22,8 +23,9 @@ begin_process()
 bound_daphne()
 bound_sockets()
 before_shutdown(stop_registry)
-load_early()
+load_early(then=collector.settle)
 publishing.start()
 exporter.begin(service=True)
 once_running(Probe)
+once_running(collector.Watch)
 application = ProtocolTypeRouter({"http": BodyLimit(_django), "websocket": websockets})

@@ -1,7 +1,7 @@
 """Python's collector of garbage, and how long it holds a process up.
 
-A full collection looks at every object while nothing else runs: modules alone are 225,000 objects, which takes
-150 ms and more. Every customer of the process sees that as one picture that stands.
+A full collection looks at every object while nothing else runs: modules alone are 225,000 objects, which
+takes 150 ms and more. Every customer of the process sees that as one picture that stands.
 """
 
 import gc
@@ -10,15 +10,15 @@ import time
 from django.conf import settings
 
 from project.metrics import instruments, publishing
+from project.metrics.recent import Recent
 
-GENERATIONS = 3
-# Collections that look at the youngest objects only; Python's own 700 makes a full one of every 70,000 objects,
-# which a second of talk allocates.
+# New objects before the youngest are looked at, and how often those are before older ones. With Python's own
+# 700, 10 and 10 a few seconds of talk are enough for a full collection.
 THRESHOLDS = (10_000, 20, 20)
 
 
 def settle() -> None:
-    """Never look again at what is here now. For objects that stay as long as the process: modules, above all."""
+    """Never look again at what is here now: for what stays as long as the process, modules above all."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
@@ -31,8 +31,9 @@ class Watch:
         self._began = 0.0
         self._longest = 0.0
         self._seconds = 0.0
+        self._recent = Recent()
         self._total = publishing.Running(instruments.collector_seconds.labels(settings.PROCESS_NAME))
-        # A collection may come while a figure is being written, whose lock its thread holds: only numbers here.
+        # A collection may come while its thread holds the lock of a figure: only numbers are written here.
         gc.callbacks.append(self._called)
         publishing.SOURCES.append(self.say)
 
@@ -47,5 +48,5 @@ class Watch:
 
     def say(self) -> None:
         longest, self._longest = self._longest, 0.0
-        instruments.collector_longest.labels(settings.PROCESS_NAME).set(longest)
+        instruments.collector_longest.labels(settings.PROCESS_NAME).set(self._recent.worst(longest))
         self._total.is_now(self._seconds)

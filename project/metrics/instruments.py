@@ -136,3 +136,9 @@ loop_lag = _latest(
     ["process"],
 )
 loop_tasks = _gauge("parley_event_loop_tasks", "Tasks of the event loop", ["process"])
+collector_seconds = _counter(
+    "parley_collector_seconds", "Time in which Python looked for garbage and nothing else ran", ["process"]
+)
+collector_longest = _latest(
+    "parley_collector_longest_seconds", "The longest such time of the last 20 seconds", ["process"]
+)

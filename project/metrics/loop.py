@@ -2,15 +2,13 @@
 
 import asyncio
 import time
-from collections import deque
 
 from django.conf import settings
 
 from project.metrics import instruments, publishing
+from project.metrics.recent import Recent
 
 EVERY_SECONDS = 0.25
-REMEMBERED_SECONDS = 20.0
-"""Longer than Prometheus' pause between two questions, or it would not see most of what happens."""
 
 
 class Probe:
@@ -19,7 +17,7 @@ class Probe:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._worst = 0.0
-        self._told: deque[tuple[float, float]] = deque()  # when it was said, and how late it was since before
+        self._recent = Recent()
         self._due = time.monotonic()
         publishing.SOURCES.append(self.say)
         self._called()
@@ -34,8 +32,6 @@ class Probe:
         now = time.monotonic()
         worst, self._worst = self._worst, 0.0
         # Stuck as it is being asked: what it is late already counts.
-        self._told.append((now, max(worst, now - self._due)))
-        while self._told[0][0] < now - REMEMBERED_SECONDS:
-            self._told.popleft()
-        instruments.loop_lag.labels(settings.PROCESS_NAME).set(max(late for _, late in self._told))
+        worst = self._recent.worst(max(worst, now - self._due))
+        instruments.loop_lag.labels(settings.PROCESS_NAME).set(worst)
         instruments.loop_tasks.labels(settings.PROCESS_NAME).set(len(asyncio.all_tasks(self._loop)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from importlib import import_module
 
 from generation.providers import configured, language_model
@@ -17,9 +18,16 @@ def load() -> None:
         import_module(_CLIENT)
 
 
-def load_early() -> None:
-    """Begin with `load` on a thread of its own, while the process starts."""
-    threading.Thread(target=load, name="load language models", daemon=True).start()
+def load_early(then: Callable[[], object]) -> None:
+    """Begin with `load` on a thread of its own, while the process starts, and call `then` when it is done."""
+
+    def run() -> None:
+        try:
+            load()
+        finally:
+            then()
+
+    threading.Thread(target=run, name="load language models", daemon=True).start()
 
 
 async def prepared() -> None:

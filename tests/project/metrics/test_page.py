@@ -15,7 +15,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from project.metrics import exporter, instruments, loop, page, publishing
+from project.metrics import exporter, instruments, page, publishing, recent
 from project.metrics.loop import Probe
 from project.metrics.publishing import Running
 from project.metrics.registry import registry
@@ -130,7 +130,7 @@ async def test_a_loop_that_is_held_up_is_seen(settings: Any, monkeypatch: pytest
     assert 0.3 < (late := lag._value.get()) < 60
     probe.say()  # for another reader, at once
     assert lag._value.get() >= late
-    monkeypatch.setattr(loop, "REMEMBERED_SECONDS", 0.0)
+    monkeypatch.setattr(recent, "REMEMBERED_SECONDS", 0.0)
     await asyncio.sleep(0.01)  # what was late is called
     probe.say()
     probe.say()
