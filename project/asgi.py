@@ -13,6 +13,7 @@ from project import collector  # noqa: E402
 from project.api.bodies import BodyLimit, bound_daphne  # noqa: E402
 from project.carrying import begin_process  # noqa: E402
 from project.metrics import exporter, publishing  # noqa: E402
+from project.metrics.collector import Watch  # noqa: E402
 from project.metrics.loop import Probe  # noqa: E402
 from project.sockets import before_shutdown, bound_sockets, once_running  # noqa: E402
 from sessions.pipeline.language import load_early  # noqa: E402
@@ -27,5 +28,5 @@ load_early(then=collector.settle)
 publishing.start()
 exporter.begin(service=True)
 once_running(Probe)
-once_running(collector.Watch)
+once_running(Watch)
 application = ProtocolTypeRouter({"http": BodyLimit(_django), "websocket": websockets})

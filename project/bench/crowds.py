@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from project import collector
 from project.bench.client import LiveClient
 from project.bench.counters import Counters, Reading
 from project.bench.customers import Service, connected, web
@@ -52,6 +53,7 @@ class Crowd:
         http = await self.exits.enter_async_context(web())
         while len(self.clients) < count:
             self.clients.append(await self.exits.enter_async_context(connected(self.service, http)))
+        collector.settle()  # or what holds this process up is taken for a pause of everybody's picture
 
     async def watched(self, seconds: float, *, talking: float = 0.0, seed: int = 0) -> Span:
         """So many seconds in which each is spoken to for this share of its time.

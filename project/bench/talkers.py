@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from project import collector
 from project.bench.customers import Service, web
 from project.bench.talking import Customer, Habits
 
@@ -42,6 +43,7 @@ class Talkers:
             customer = Customer(self._service, self._http, self._habits, number, self._read_cards)
             self.customers.append(customer)
             await customer.start()
+        collector.settle()  # or what holds this process up is taken for a pause of everybody's picture
         return {"customers": len(self.customers)}
 
     def report(self, since: float, until: float) -> dict[str, Any]:

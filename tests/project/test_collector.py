@@ -8,6 +8,7 @@ import pytest
 
 from project import collector
 from project.metrics import instruments, publishing
+from project.metrics.collector import Watch
 
 
 class Knot:
@@ -45,7 +46,7 @@ def test_garbage_is_still_found_afterwards() -> None:
 def test_how_long_it_takes_is_told(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "SOURCES", [])
     settings.PROCESS_NAME = "swept"
-    watch = collector.Watch()
+    watch = Watch()
     gc.collect()
     watch.say()
     longest = instruments.collector_longest.labels("swept")._value.get()
@@ -59,6 +60,6 @@ def test_no_figure_is_written_while_it_looks(settings: Any, monkeypatch: pytest.
     """A collection may begin within a figure's own lock."""
     monkeypatch.setattr(publishing, "SOURCES", [])
     settings.PROCESS_NAME = "locked"
-    collector.Watch()
+    Watch()
     with instruments.collector_seconds._lock, instruments.collector_longest._lock:
         gc.collect()

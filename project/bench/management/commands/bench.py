@@ -14,6 +14,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from project import collector
 from project.bench import commands, config
 from project.bench.errors import BenchError
 
@@ -50,6 +51,7 @@ class Command(BaseCommand):
         module = found()[options["subcommand"]]
         if isinstance(module, ImportError):
             raise CommandError(f"{module}; `make bench` installs what measurements need")
+        collector.settle()  # what holds this process up looks like a pause of the service
         try:
             with _ending_in_order():
                 status: int = module.run(Namespace(**options))
