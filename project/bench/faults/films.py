@@ -1,10 +1,11 @@
 """Finished videos, looked at by FFmpeg's decoder, and compared with what a customer heard."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from project.bench.faults.talk import Stretch, Talk
-from project.bench.media import PACKET_SECONDS, Sound
+from project.bench.media import PACKET_SECONDS, Picture, Sound
 from workers.adapters.avatar.mock.card import UnreadableCardError, read_card
 from workers.rendering.probe import Inspection, inspect
 
@@ -30,6 +31,7 @@ LOST_SECONDS = 3.5
 # A host that cannot be told of the end reads of it when it renews its lease, every two seconds.
 OVER_SECONDS = 4.0
 FPS = 25
+VIDEO_CLOCK = 90_000
 LATE_FRAMES = round(LATE_SECONDS * FPS)
 SAME_CARDS = 0.9  # of a second
 MOST_OFFSET_MS = 80.0
@@ -94,7 +96,7 @@ class Film:
 
     def _out_of_step(self) -> list[str]:
         """How the voice is not that of the lips."""
-        spoken = self._spoken()
+        spoken = self._spoken
         if spoken.like >= LIKE_LIPS and abs(spoken.offset_ms) > MOST_OFFSET_MS:
             return [f"the voice lags {spoken.offset_ms:.0f} ms behind the lips"]
         if spoken.like < LIKE_LIPS and spoken.seconds >= SPOKEN_SECONDS:
@@ -151,15 +153,12 @@ class Film:
         shown = _every_frame(self.cards)
         for seen in looks:
             due = round((seen.began + talk.seconds_to_wall - origin) * FPS)
-            around = shown[max(0, due - LATE_FRAMES) : max(0, due + FPS + LATE_FRAMES)]
-            # A busy network or reader loses some, and one that stands is seen again: what was seen has to be
-            # there in its order, and not picture for picture.
-            numbers, there = _changes(seen.numbers), _changes(around)
-            missing = len(numbers) - _in_common(numbers, there)
-            if missing > len(numbers) * (1 - SAME_CARDS):
+            there, late = _found(seen, shown, due)
+            if there < len(seen.numbers) * SAME_CARDS:
+                around = shown[max(0, due - LATE_FRAMES) : due + seen.places[-1] + LATE_FRAMES]
                 yield (
-                    f"{missing} of {len(numbers)} pictures seen at {due / FPS:.1f} s are not there: "
-                    f"{_ranges(numbers)} in {_ranges(there)}"
+                    f"{len(seen.numbers) - there} of {len(seen.numbers)} pictures seen at {due / FPS:.1f} s "
+                    f"are not there, {late / FPS:+.2f} s later: {_ranges(seen.numbers)} in {_ranges(around)}"
                 )
 
     def _unspoken(self, talk: Talk, origin: float) -> Iterator[str]:
@@ -178,9 +177,10 @@ class Film:
     @property
     def offset_ms(self) -> float | None:
         """How much the voice lags behind the lips of the test cards; None where that cannot be told."""
-        spoken = self._spoken()
+        spoken = self._spoken
         return spoken.offset_ms if spoken.like >= LIKE_LIPS else None
 
+    @cached_property
     def _spoken(self) -> "Spoken":
         """How voice and lips of the test cards go together."""
         until = min(self.video_seconds, self.audio_seconds) - 0.5
@@ -243,25 +243,46 @@ def _connected(talk: Talk, since: float, until: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The cards that came within a second: when the first of them did (monotonic), and their numbers."""
+    """The cards of a second: when the first of them came (monotonic), and for each its number and its place
+    by media time, in frames after the first."""
 
     began: float
-    numbers: list[int]
+    numbers: tuple[int, ...]
+    places: tuple[int, ...]
 
 
 def _seen(talk: Talk) -> Iterator[Look]:
     """What the customer saw, without what a dying process may have lost."""
     for stretch in talk.stretches:
         until = (stretch.ended or math.inf) - (LOST_SECONDS if stretch.cut else 0.0)
-        pictures = [
-            (picture.at, picture.card)
-            for picture in stretch.watcher.pictures
-            if picture.card is not None and picture.at < until
-        ]
+        pictures = [each for each in stretch.watcher.pictures if each.card is not None and each.at < until]
         for first in range(0, len(pictures) - FPS + 1, FPS):
             second = pictures[first : first + FPS]
-            if second[-1][0] - second[0][0] < 1.5:  # else the process stood still meanwhile
-                yield Look(second[0][0], [number for _, number in second])
+            if second[-1].at - second[0].at < 1.5:  # else the process stood still meanwhile
+                yield Look(
+                    second[0].at,
+                    tuple(int(each.card or 0) for each in second),
+                    tuple(_frames_between(second[0], each) for each in second),
+                )
+
+
+def _frames_between(one: Picture, other: Picture) -> int:
+    return round(((other.timestamp - one.timestamp) & 0xFFFFFFFF) * FPS / VIDEO_CLOCK)
+
+
+def _found(seen: Look, shown: Sequence[int], due: int) -> tuple[int, int]:
+    """How many of the pictures stand where they have to, and how many frames later all of them do: each at
+    its own distance from the first. Those that were lost on the way count for nothing."""
+    best, late = -1, 0
+    for moved in sorted(range(-LATE_FRAMES, LATE_FRAMES + 1), key=abs):
+        places = [due + moved + place for place in seen.places]
+        there = sum(
+            0 <= place < len(shown) and shown[place] == number
+            for place, number in zip(places, seen.numbers, strict=True)
+        )
+        if there > best:
+            best, late = there, moved
+    return best, late
 
 
 def _every_frame(cards: Sequence[Card]) -> list[int]:
@@ -273,23 +294,7 @@ def _every_frame(cards: Sequence[Card]) -> list[int]:
     return shown
 
 
-def _changes(numbers: Sequence[int]) -> list[int]:
-    """The numbers without repeats of the one before."""
-    return [number for number, _ in groupby(numbers)]
-
-
-def _in_common(some: Sequence[int], others: Sequence[int]) -> int:
-    """The length of the longest row that is in both, in its order."""
-    row = [0] * (len(others) + 1)
-    for one in some:
-        above = row
-        row = [0]
-        for index, other in enumerate(others):
-            row.append(above[index] + 1 if one == other else max(above[index + 1], row[index]))
-    return row[-1]
-
-
-def _ranges(numbers: Sequence[int]) -> str:
+def _ranges(numbers: Iterable[int]) -> str:
     """Numbers that follow each other as 3-9."""
     runs: list[list[int]] = []
     for number in numbers:
