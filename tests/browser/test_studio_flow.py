@@ -24,7 +24,8 @@ SCRIPT = (
 @pytest.fixture(scope="module")
 def stack(chromium, tmp_path_factory):
     """One stack for the module; its catalogue gets a small avatar that is ready soon."""
-    with EmbeddedStack(tmp_path_factory.mktemp("home")) as running:
+    # Only one of the built-in avatars: all of them take a minute to prepare.
+    with EmbeddedStack(tmp_path_factory.mktemp("home"), env={"BUILTIN_AVATARS": "lena"}) as running:
         with running.client as client:
             picture = pictures.encoded(pictures.portrait().resize((256, 320)))
             made = client.post("/api/v1/avatars", data={"name": "Robin"}, files={"image": ("r.png", picture)})
