@@ -6,9 +6,9 @@ takes 150 ms and more. Every customer of the process sees that as one picture th
 
 import gc
 
-# New objects before the youngest are looked at, and how often those are before older ones. With Python's own
-# 700, 10 and 10 a few seconds of talk are enough for a full collection.
-THRESHOLDS = (10_000, 20, 20)
+# New objects before the youngest are looked at, and how often those are before older ones. Python's own are
+# 700, 10 and 10. At most 200,000 objects of ended conversations, about 20 MB, wait to be found.
+THRESHOLDS = (2_000, 10, 10)
 
 
 def settle() -> None:
