@@ -26,7 +26,7 @@ from generation.clips.outcome import ClipFailure
 from generation.clips.sources import Take
 from storage import keys
 from storage.s3 import store
-from workers import dispatch
+from workers import dispatch, presence
 from workers.adapters.avatar.base import Profile
 from workers.adapters.errors import AdapterError
 from workers.profiles import load_profile
@@ -39,8 +39,18 @@ LENGTH_TOLERANCE = 1.2
 _log = logging.getLogger(__name__)
 
 
+class _Leaving(Exception):
+    """This worker was asked to end, and a long script would keep it for minutes."""
+
+
 def speak(clip_id: str) -> None:
-    """Make the sound of a clip, unless it is made, taken, or not wanted any more."""
+    """Make the sound of a clip, unless it is made, taken, or not wanted any more.
+
+    A worker that was asked to end hands the clip over after the sentence under way.
+    """
+    if presence.leaving():
+        dispatch.speak(clip_id)
+        return
     clip = Clip.objects.select_related("upload").filter(pk=clip_id).first()
     if clip is None or clip.status in states.TERMINAL:
         return
@@ -64,6 +74,9 @@ def speak(clip_id: str) -> None:
             _Timeline(clip, lease).make()
         except LeaseLost:
             _log.info("the speech of %s was taken over", clip_id)
+        except _Leaving:
+            lease.release()
+            dispatch.speak(clip_id)
         except StopWork:
             lease.release()
             outcome.cancel_if_idle(clip_id)
@@ -94,6 +107,8 @@ class _Timeline:
                     for take in takes:
                         self.lease.check()
                         self._add(take, soundtrack)
+                        if presence.leaving():
+                            raise _Leaving
                 if self.held:
                     self._caption()
                 self._complete(soundtrack)

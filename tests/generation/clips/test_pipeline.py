@@ -12,7 +12,7 @@ from generation.clips.models import Clip, ClipFragment, ClipUtterance
 from project.webhooks.models import Delivery, WebhookEndpoint
 from storage import keys
 from storage.errors import StorageError, StorageFull
-from workers import dispatch
+from workers import dispatch, presence
 from workers.adapters.avatar.mock import card
 from workers.adapters.errors import AdapterError
 from workers.rendering.probe import inspect
@@ -129,6 +129,34 @@ def test_pauses_and_speed_are_heard(make, broker) -> None:
         lengths.append(clip.duration_ms)
     assert lengths[1] < lengths[0] * 0.65
     assert lengths[2] > 3000 + 27 * 60
+
+
+def test_a_worker_that_is_asked_to_end_hands_a_long_script_over(make, broker, objects, monkeypatch) -> None:
+    clip = make(script="This is the first sentence of several. " * 8)
+    asked = iter([False, False, True])
+    monkeypatch.setattr(presence, "leaving", lambda: next(asked, True))
+    broker.step()
+    clip.refresh_from_db()
+    spoken = ClipUtterance.objects.filter(clip=clip)
+    assert 0 < spoken.count() < 8
+    assert (clip.status, clip.attempts, clip.lease_token) == ("running", 0, "")
+    assert (dispatch.SPEAK, dispatch.SPEECH_QUEUE, (clip.pk,)) in broker.messages
+    before = list(spoken.values_list("index", "pcm_key"))
+    monkeypatch.setattr(presence, "leaving", lambda: False)
+    broker.run()
+    clip.refresh_from_db()
+    assert clip.status == "succeeded"
+    assert list(spoken.order_by("index").values_list("index", "pcm_key"))[: len(before)] == before
+    assert numbers(objects.objects[clip.video_key]) == list(range(clip.duration_ms // 40))
+
+
+def test_a_worker_that_is_asked_to_end_begins_no_script(make, broker, voice, monkeypatch) -> None:
+    clip = make()
+    monkeypatch.setattr(presence, "leaving", lambda: True)
+    broker.step()
+    clip.refresh_from_db()
+    assert clip.status == "queued"
+    assert broker.messages.count((dispatch.SPEAK, dispatch.SPEECH_QUEUE, (clip.pk,))) == 1
 
 
 def test_a_voice_that_is_away_is_waited_for(make, broker, voice, forget) -> None:
