@@ -84,14 +84,14 @@ def _archive(folder: Path, names: list[str], archive: str) -> bytes:
 def kept(result: Result, out: Path | None = None) -> Iterator[Path]:
     """Write the result when the block ends; what the machine itself can do is measured before and after.
 
-    Of a block that fails what it had measured by then is written, with a check that says so.
+    Of a block that fails or is broken off what it had measured by then is written, with a check that says so.
     """
     folder = folder_of(result, out)
     put_aside(folder, result)  # now: should this run fail, nobody takes the older figures for its
     before = calibration.take()
     try:
         yield folder
-    except Exception as error:
+    except BaseException as error:  # Ctrl-C after half an hour as well
         if result.metrics:
             # Not its text, which may hold addresses.
             told = f"it ended with {type(error).__name__}; figures are those that were there by then"

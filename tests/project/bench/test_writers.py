@@ -65,11 +65,14 @@ def test_a_result_without_figures_has_no_pictures_and_still_a_page(tmp_path):
     assert "# clip: empty" in (folder / "report.md").read_text()
 
 
-def test_what_a_run_that_failed_had_measured_is_kept_and_says_so(result, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [TimeoutError("no answer of http://10.0.0.1/"), KeyboardInterrupt(), SystemExit(143)]
+)
+def test_what_a_run_that_failed_had_measured_is_kept_and_says_so(result, tmp_path, monkeypatch, error):
     monkeypatch.setattr(calibration, "take", lambda: {"calibration_cpu_ms": [1.0]})
     result.checks.clear()
-    with pytest.raises(TimeoutError), kept(result, tmp_path / "one"):
-        raise TimeoutError("no answer of http://10.0.0.1/")
+    with pytest.raises(type(error)), kept(result, tmp_path / "one"):
+        raise error
     told = Result.load(tmp_path / "one" / "result.json")
     assert [(check.name, check.passed) for check in told.checks] == [("the run came to its end", False)]
     assert "10.0.0.1" not in (tmp_path / "one" / "report.md").read_text()
