@@ -19,7 +19,7 @@ BENCH_OUT ?= outputs/bench/$(BENCH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HOST PORT TLS
 
-.PHONY: help demo up test test-unit test-postgres test-pages test-stack lint bench bench-parts bad-input clean
+.PHONY: help demo up test test-unit test-postgres test-videos test-stack lint bench bench-parts bad-input clean
 help:
 	@echo "make demo   a script becomes demo.mp4 (SCRIPT=, AVATAR=, VOICE=, IMAGE=portrait.png)"
 	@echo "make up     the whole service on http://$(HOST):$(PORT) (TLS=1 for HTTPS)"
@@ -67,7 +67,7 @@ lint: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m tests.support.system_packages
-	$(MAKE) --no-print-directory test-unit test-postgres test-pages test-stack
+	$(MAKE) --no-print-directory test-unit test-postgres test-videos test-stack
 
 # Fast tests, on both cores.
 test-unit: $(VENV)/.dev
@@ -77,14 +77,13 @@ test-unit: $(VENV)/.dev
 test-postgres: $(VENV)/.dev
 	$(BIN)/python -m tests.support.postgres -- $(BIN)/pytest -m postgres --ignore=tests/browser --ignore=tests/faults --ignore=tests/stack --ignore=tests/quality
 
-# Pages and whole videos, on both cores. With the next one it runs every test of these folders once.
-SLOW := tests/stack tests/faults tests/quality tests/browser
-test-pages: $(VENV)/.dev
-	$(BIN)/pytest -n 2 --dist loadfile -p no:randomly --timeout 600 -m "not (stack or faults)" --durations=15 $(SLOW)
+# Whole videos, on both cores: they are judged by what is in them.
+test-videos: $(VENV)/.dev
+	$(BIN)/pytest -n 2 --dist loadfile -p no:randomly --timeout 600 tests/quality
 
-# Real parts, one after the other: each starts stacks that want both cores.
+# Real parts and pages, one after the other: stacks and browsers want both cores.
 test-stack: $(VENV)/.dev
-	$(BIN)/pytest -p no:randomly --timeout 600 -m "stack or faults" --durations=40 $(SLOW)
+	$(BIN)/pytest -p no:randomly --timeout 600 --durations=40 tests/stack tests/faults tests/browser
 
 # Conversations and clips on a stack of its own, in about six minutes; `manage.py bench --help` has the rest.
 # A run that finds something wrong ends with 1; the others and the report of all are made nevertheless.

@@ -7,12 +7,19 @@ import pytest
 from project.accounts.models import Role, User
 from tests.browser.conftest import PASSWORD
 from tests.browser.fake_api import FakeApi, avatar
+from tests.browser.live.fake_session import wait_for
 from tests.browser.test_pages import CONTRAST
 
 SIZES = [(1440, 900), (390, 844), (320, 640)]
 NO_CLIPS = "No worker draws clips with {} at the moment (queue batch.{})."
 NAMED = "document.querySelector('#model option:nth-child(2)')?.text === 'Wav2Lip'"
 NO_SESSIONS = "No worker draws live sessions with {} at the moment (queue live.{})."
+
+
+def so(page: Any, expression: str) -> None:
+    """Wait until something is true in a page. Playwright's own waiting evaluates strings within the page,
+    which its content security policy forbids wherever the first look is not enough."""
+    wait_for(lambda: page.evaluate(expression), page.wait_for_timeout, 20)
 
 
 def model(name: str, **facts: Any) -> dict[str, Any]:
@@ -136,7 +143,7 @@ def test_those_that_can_be_used_come_first_and_the_others_say_why(signed_in) -> 
 def test_an_answer_that_fails_is_said_and_the_next_one_clears_it(signed_in) -> None:
     made, api = signed_in(models=[])
     page = made.page
-    page.wait_for_function("!document.querySelector('#here[aria-busy]')")
+    so(page, "!document.querySelector('#here[aria-busy]')")
     working = api.answer
     api.answer = lambda *_: (503, {"status": 503, "code": "unavailable", "detail": "Away for a moment."})
     page.reload()
@@ -169,9 +176,7 @@ def studio(signed_in):
         api = FakeApi(avatars=[two_models(0), avatar(1), two_models(3, has_alpha=True)])
         made, api = signed_in("/", models=choosable(), api=api, **options)
         made.page.wait_for_selector("#avatars .avatar")
-        made.page.wait_for_function(
-            "document.querySelector('#model option:nth-child(2)')?.text === 'Wav2Lip'"
-        )
+        so(made.page, "document.querySelector('#model option:nth-child(2)')?.text === 'Wav2Lip'")
         return made, api
 
     return open_studio
@@ -198,7 +203,7 @@ def test_the_studio_asks_for_the_model_that_was_chosen_and_for_no_other(studio) 
     first = next(body for method, path, body in api.calls if (method, path) == ("POST", "clips"))
     assert "model" not in first  # its own model needs no asking for
     page.reload()
-    page.wait_for_function(NAMED)
+    so(page, NAMED)
     page.locator("#model").select_option("wav2lip")
     page.locator("#script").fill("Hello to all of you.")
     page.locator("#generate").click()
@@ -215,7 +220,7 @@ def test_the_choice_is_remembered_for_faces_that_have_it(studio) -> None:
     page.locator("input[value=avt_3]").check(force=True)
     assert page.locator("#model").input_value() == "wav2lip"
     page.reload()
-    page.wait_for_function("document.querySelector('#model')?.value === 'wav2lip'")
+    so(page, "document.querySelector('#model')?.value === 'wav2lip'")
 
 
 def test_a_background_is_offered_where_the_chosen_model_leaves_room_for_one(studio) -> None:
@@ -239,5 +244,5 @@ def test_a_model_that_went_away_meanwhile_is_said_and_no_longer_offered(studio) 
     page.locator("#generate").click()
     page.wait_for_selector("#failure:not([hidden])")
     assert "No worker draws clips with wav2lip" in page.locator("#failure").inner_text()
-    page.wait_for_function("document.querySelector('#model').value === 'viseme'")
+    so(page, "document.querySelector('#model').value === 'viseme'")
     assert page.locator("#model option[value=wav2lip]").is_disabled()

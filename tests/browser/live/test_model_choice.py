@@ -6,7 +6,7 @@ from project.accounts.models import User
 from tests.browser.conftest import PASSWORD
 from tests.browser.live.fake_rest import FakeRest
 from tests.browser.live.fake_session import SESSION
-from tests.browser.test_models import NAMED, NO_SESSIONS, absent, model, sound, two_models
+from tests.browser.test_models import NAMED, NO_SESSIONS, absent, model, so, sound, two_models
 
 SIZES = [(1440, 900), (390, 844), (320, 640)]
 
@@ -26,7 +26,7 @@ def gallery(fake, tab):
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_selector("#start:enabled")
-        page.wait_for_function(NAMED)
+        so(page, NAMED)
         return made, api
 
     return open_gallery
@@ -61,4 +61,4 @@ def test_a_model_that_is_refused_says_why(gallery) -> None:
     made.page.locator("#start").click()
     made.page.wait_for_selector("#failure:not([hidden])")
     assert "No worker draws live sessions with wav2lip" in made.page.locator("#failure").inner_text()
-    made.page.wait_for_function("document.querySelector('#model').value === 'viseme'")
+    so(made.page, "document.querySelector('#model').value === 'viseme'")
