@@ -446,8 +446,8 @@ def test_a_worker_that_is_told_to_stop_leaves_the_rest_to_others(
     make, broker, objects, deck, monkeypatch
 ) -> None:
     clip = make()
+    broker.step()  # it is spoken
     monkeypatch.setattr(presence, "leaving", lambda: True)
-    broker.step()
     before = len(broker.messages)
     broker.step()
     assert clip.fragments.filter(status="done").count() == 1
